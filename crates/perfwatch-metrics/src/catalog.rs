@@ -1,0 +1,347 @@
+//! The description of a metric, and the macro that writes it down once.
+//!
+//! `metrics!` takes a struct whose doc comments are the titles (first line) and the help (the rest), and
+//! makes of it the struct itself (serde names are the field names), `DEFS`, and `visit()`. A metric's id is
+//! its path in the snapshot's JSON without the keys that vary from host to host; those are its labels:
+//! `network.interfaces.bytes_recv{interface="eth0"}`.
+
+use serde::{Serialize, Serializer};
+
+use crate::cpu::CpuMetrics;
+use crate::disk::{DeviceMetrics, PartitionMetrics};
+use crate::memory::MemoryMetrics;
+use crate::network::{ConnectionMetrics, InterfaceMetrics};
+
+/// Every metric PerfWatch knows, in the order of the specification.
+pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
+    [
+        CpuMetrics::DEFS,
+        MemoryMetrics::DEFS,
+        InterfaceMetrics::DEFS,
+        ConnectionMetrics::DEFS,
+        DeviceMetrics::DEFS,
+        PartitionMetrics::DEFS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What is known of one metric before any value of it is seen.
+#[derive(Debug)]
+pub struct MetricDef {
+    /// Path in the snapshot's JSON, without labels: `cpu.usage_percent`. Never renamed.
+    pub id: &'static str,
+    /// The lines of its doc comment: the title, then the help.
+    doc: &'static [&'static str],
+    /// Counter, gauge or text.
+    pub kind: Kind,
+    /// The unit of its value.
+    pub unit: Unit,
+    /// Name of the label that tells objects apart: `interface`. None for what a host has once.
+    pub object_label: Option<&'static str>,
+    /// Name of the label of a list's positions: `core`. None unless the value is a list.
+    pub index_label: Option<&'static str>,
+    /// The kernel's file, or the formula and what it is computed from.
+    pub source: &'static str,
+}
+
+impl MetricDef {
+    #[doc(hidden)]
+    pub const fn new(
+        id: &'static str,
+        doc: &'static [&'static str],
+        (kind, unit): (Kind, Unit),
+        (object_label, index_label): (Option<&'static str>, Option<&'static str>),
+        source: &'static str,
+    ) -> Self {
+        Self { id, doc, kind, unit, object_label, index_label, source }
+    }
+
+    /// A few words for a chart's or a column's heading.
+    pub fn title(&self) -> &'static str {
+        self.doc.first().map_or("", |line| line.trim())
+    }
+
+    /// What the number means, what it does not, and when it is null. Sentences; may be empty.
+    pub fn help(&self) -> String {
+        let lines = self.doc.iter().skip(1).map(|line| line.trim());
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Names of the labels its series carry, outermost first.
+    pub fn labels(&self) -> impl Iterator<Item = &'static str> {
+        self.object_label.into_iter().chain(self.index_label)
+    }
+}
+
+impl Serialize for MetricDef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut entry = serializer.serialize_struct("MetricDef", 7)?;
+        entry.serialize_field("id", self.id)?;
+        entry.serialize_field("title", self.title())?;
+        entry.serialize_field("help", &self.help())?;
+        entry.serialize_field("kind", &self.kind)?;
+        entry.serialize_field("unit", self.unit.symbol())?;
+        entry.serialize_field("labels", &self.labels().collect::<Vec<_>>())?;
+        entry.serialize_field("source", self.source)?;
+        entry.end()
+    }
+}
+
+/// How a metric behaves over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Only grows, until what it counts is made anew; its increase is what matters.
+    Counter,
+    /// Goes up and down; its value is what matters.
+    Gauge,
+    /// A text that describes the object, such as a file system's type.
+    Info,
+}
+
+/// The unit of a value, as the specification writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Hundredths, 0 to 100.
+    Percent,
+    /// Octets.
+    Bytes,
+    /// Octets per second.
+    BytesPerSecond,
+    /// Units of 1,024 bytes per second, the unit of the kernel's pgpgin and pgpgout.
+    KilobytesPerSecond,
+    /// A plain number of things.
+    Count,
+    /// Network packets per second.
+    PacketsPerSecond,
+    /// Completed I/O requests per second.
+    OperationsPerSecond,
+    /// Pages of the kernel's page size per second.
+    PagesPerSecond,
+    /// Page faults per second.
+    FaultsPerSecond,
+    /// Thousandths of a second.
+    Milliseconds,
+    /// Millions of cycles per second.
+    Megahertz,
+    /// Degrees Celsius.
+    Celsius,
+    /// Not a number.
+    Text,
+}
+
+impl Unit {
+    /// The unit as people write it: `bytes/s`.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Percent => "%",
+            Self::Bytes => "bytes",
+            Self::BytesPerSecond => "bytes/s",
+            Self::KilobytesPerSecond => "KB/s",
+            Self::Count => "count",
+            Self::PacketsPerSecond => "pkts/s",
+            Self::OperationsPerSecond => "ops/s",
+            Self::PagesPerSecond => "pages/s",
+            Self::FaultsPerSecond => "faults/s",
+            Self::Milliseconds => "ms",
+            Self::Megahertz => "MHz",
+            Self::Celsius => "°C",
+            Self::Text => "string",
+        }
+    }
+}
+
+/// One value on its way to a consumer. Integers stay integers: a counter above 2^53 keeps its low bits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// Counters, sizes and counts.
+    Integer(u64),
+    /// Shares, rates and readings of sensors. Always finite.
+    Float(f64),
+    /// Descriptions.
+    Text(&'a str),
+}
+
+/// Takes each value of a snapshot: its description, its labels' values in the order of
+/// [`MetricDef::labels`], and the value. A metric that is null is not shown.
+pub type Visitor<'v> = dyn FnMut(&'static MetricDef, &[&str], Value<'_>) + 'v;
+
+/// A field of a metrics struct: shows each value it holds, with its position if it is a list.
+#[doc(hidden)]
+pub trait Field {
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>));
+}
+
+impl Field for u64 {
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Integer(*self));
+    }
+}
+
+impl Field for f64 {
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Float(*self));
+    }
+}
+
+impl Field for String {
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Text(self));
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        if let Some(value) = self {
+            value.show(each);
+        }
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        for (position, item) in self.iter().enumerate() {
+            item.show(&mut |_, value| each(Some(position), value));
+        }
+    }
+}
+
+/// Shows the values of one field under its object's label.
+#[doc(hidden)]
+pub fn show_field(
+    def: &'static MetricDef,
+    object: Option<&str>,
+    field: &impl Field,
+    each: &mut Visitor<'_>,
+) {
+    field.show(&mut |position, value| {
+        let position = position.map(|position| position.to_string());
+        match (object, position.as_deref()) {
+            (Some(object), Some(position)) => each(def, &[object, position], value),
+            (Some(one), None) | (None, Some(one)) => each(def, &[one], value),
+            (None, None) => each(def, &[], value),
+        }
+    });
+}
+
+/// Describes the metrics of one JSON object, once. See the module's documentation.
+macro_rules! metrics {
+    (
+        $(#[doc = $struct_doc:literal])+
+        pub struct $name:ident($prefix:literal $(by $object:literal)?) {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $type:ty = $kind:ident($unit:ident) $(by $index:literal)? from $source:literal,
+            )+
+        }
+    ) => {
+        $(#[doc = $struct_doc])+
+        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+        pub struct $name {
+            $(
+                $(#[doc = $doc])+
+                pub $field: $type,
+            )+
+        }
+
+        impl $name {
+            const OBJECT_LABEL: Option<&'static str> = $crate::catalog::metrics!(@optional $($object)?);
+
+            /// The descriptions, in the order of the fields.
+            pub const DEFS: &'static [$crate::catalog::MetricDef] = &[
+                $($crate::catalog::MetricDef::new(
+                    concat!($prefix, ".", stringify!($field)),
+                    &[$($doc),+],
+                    ($crate::catalog::Kind::$kind, $crate::catalog::Unit::$unit),
+                    (Self::OBJECT_LABEL, $crate::catalog::metrics!(@optional $($index)?)),
+                    $source,
+                )),+
+            ];
+
+            /// Shows every value that is not null. `object` is the value of the object's label, if it has one.
+            pub fn visit(&self, object: Option<&str>, each: &mut $crate::catalog::Visitor<'_>) {
+                let mut defs = Self::DEFS.iter();
+                $(
+                    if let Some(def) = defs.next() {
+                        $crate::catalog::show_field(def, object, &self.$field, each);
+                    }
+                )+
+            }
+        }
+    };
+    (@optional $value:literal) => { Some($value) };
+    (@optional) => { None };
+}
+pub(crate) use metrics;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_unique() {
+        let ids: BTreeSet<_> = catalog().map(|def| def.id).collect();
+        assert_eq!(ids.len(), catalog().count());
+    }
+
+    /// The ids are the public API. This list only grows: a changed line is a broken promise.
+    #[test]
+    fn no_id_was_ever_renamed() {
+        let ids: Vec<_> = catalog().map(|def| def.id).collect();
+        for golden in include_str!("../golden_ids.txt").lines() {
+            assert!(ids.contains(&golden), "{golden} was renamed or removed");
+        }
+        assert_eq!(
+            ids.len(),
+            include_str!("../golden_ids.txt").lines().count(),
+            "a new metric gets a line in golden_ids.txt"
+        );
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is() {
+        for def in catalog() {
+            assert!(!def.title().is_empty() && !def.title().ends_with('.'), "{}: title", def.id);
+            assert!(!def.help().is_empty() && def.help().ends_with('.'), "{}: help", def.id);
+            assert!(!def.source.is_empty(), "{}: source", def.id);
+        }
+    }
+
+    #[test]
+    fn names_say_their_unit() {
+        for def in catalog().filter(|def| def.kind != Kind::Info) {
+            let name = def.id.rsplit('.').next().unwrap();
+            let said = match name {
+                _ if name.ends_with("_percent") => Unit::Percent,
+                _ if name.ends_with("bytes_per_sec") => Unit::BytesPerSecond,
+                "pgpgin_per_sec" | "pgpgout_per_sec" => Unit::KilobytesPerSecond,
+                "pswpin_per_sec" | "pswpout_per_sec" => Unit::PagesPerSecond,
+                _ if name.ends_with("fault_per_sec") => Unit::FaultsPerSecond,
+                _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => Unit::BytesPerSecond,
+                _ if name.starts_with("packets_") && name.ends_with("_per_sec") => Unit::PacketsPerSecond,
+                _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
+                _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
+                _ if name.ends_with("_ms") => Unit::Milliseconds,
+                _ if name.ends_with("_mhz") => Unit::Megahertz,
+                _ if name.ends_with("_celsius") => Unit::Celsius,
+                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => Unit::Percent,
+                _ => Unit::Count,
+            };
+            assert_eq!(def.unit, said, "{}", def.id);
+        }
+    }
+
+    #[test]
+    fn a_description_becomes_a_catalog_entry() {
+        let def = catalog().find(|def| def.id == "cpu.per_core").unwrap();
+        let entry = serde_json::to_value(def).unwrap();
+        assert_eq!(entry["title"], "CPU utilisation per core");
+        assert_eq!(entry["kind"], "gauge");
+        assert_eq!(entry["unit"], "%");
+        assert_eq!(entry["labels"], serde_json::json!(["core"]));
+    }
+}

@@ -1,0 +1,69 @@
+//! CPU: how the time of the processors was spent, their frequency and temperature.
+
+use crate::catalog::metrics;
+
+metrics! {
+    /// The processors of the host. Shares are of the time between two samples, so they are null on the first.
+    pub struct CpuMetrics("cpu") {
+        /// CPU utilisation
+        ///
+        /// Share of time that all CPUs together were neither idle nor waiting for I/O.
+        /// A hyper-thread counts as a CPU.
+        usage_percent: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// CPU utilisation per core
+        ///
+        /// As cpu.usage_percent, for each logical CPU by its number in the kernel.
+        /// Null for a CPU that is offline or came online since the last sample.
+        per_core: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        /// User time
+        ///
+        /// Share of time in user space at normal priority, virtual CPUs of guests included.
+        /// Processes with a raised nice value count elsewhere.
+        user: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// System time
+        ///
+        /// Share of time in the kernel on behalf of processes, interrupts left out.
+        system: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// Idle time
+        ///
+        /// Share of time with nothing to run and no I/O outstanding.
+        idle: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// I/O wait
+        ///
+        /// Share of time a CPU was idle while a task that last ran on it waited for a disk. It is idle time:
+        /// low does not mean that I/O is fast, only that the CPUs had something else to do.
+        iowait: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// Hardware interrupts
+        ///
+        /// Share of time serving hardware interrupts. Some kernels do not account it and show 0.
+        irq: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// Software interrupts
+        ///
+        /// Share of time in soft interrupts, of which most is network receive and timers.
+        softirq: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// CPU frequency
+        ///
+        /// Current frequency of each logical CPU by its number in the kernel. From /proc/cpuinfo where it
+        /// lists every CPU (what the hardware ran at, on x86), else from cpufreq (what the governor asked
+        /// for). A CPU without a figure is null; a host that tells no frequency has an empty list.
+        frequency_mhz: Option<Vec<Option<f64>>> = Gauge(Megahertz) by "core"
+            from "/proc/cpuinfo, /sys/devices/system/cpu/cpufreq",
+        /// CPU temperature
+        ///
+        /// Readings of the processors' own sensors: of each core where the chip has one for each, else of
+        /// what it has. cpu.temperature_sensors names them in the same order. A host without such sensors,
+        /// as most virtual machines, has an empty list.
+        temperature_celsius: Option<Vec<Option<f64>>> = Gauge(Celsius) by "sensor"
+            from "/sys/class/hwmon, /sys/class/thermal",
+        /// Temperature sensors
+        ///
+        /// Chip and label of each reading of cpu.temperature_celsius, in the same order.
+        temperature_sensors: Option<Vec<String>> = Info(Text) by "sensor"
+            from "/sys/class/hwmon, /sys/class/thermal",
+        /// Interrupts
+        ///
+        /// Interrupts of every kind since boot, the sum of all per-CPU columns of /proc/interrupts. Unlike
+        /// intr of /proc/stat it holds the TLB shootdowns too.
+        interrupts: u64 = Counter(Count) from "/proc/interrupts",
+    }
+}

@@ -1,0 +1,22 @@
+//! What PerfWatch measures.
+//!
+//! Every metric is described once, in a [`metrics!`](catalog) block of the module of its subsystem: its
+//! name, title, meaning, kind, unit, labels and source. From that one description come the typed struct of
+//! the snapshot, its JSON, the [`catalog()`], and [`Snapshot::visit`], which every consumer walks instead of
+//! naming metrics again.
+//!
+//! This crate does no I/O and reads no clock: how the values are obtained is the business of
+//! `perfwatch-collect`.
+
+pub mod catalog;
+pub mod cpu;
+pub mod disk;
+pub mod memory;
+pub mod network;
+pub mod perf;
+pub mod series;
+pub mod snapshot;
+
+pub use catalog::{Kind, MetricDef, Unit, Value, catalog};
+pub use series::SeriesKey;
+pub use snapshot::{Part, Section, Snapshot, State, Status};

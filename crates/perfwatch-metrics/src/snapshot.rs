@@ -1,0 +1,159 @@
+//! One moment of one host, and why a part of it is missing.
+//!
+//! The snapshot's JSON is public: it is added to, never renamed. A section that could not be collected is
+//! null, and [`Status`] says why.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::catalog::Visitor;
+use crate::cpu::CpuMetrics;
+use crate::disk::DiskMetrics;
+use crate::memory::MemoryMetrics;
+use crate::network::NetworkMetrics;
+use crate::perf::PerfEvents;
+
+/// Everything that was measured at one tick. Made once, never changed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Wall-clock time at which collecting began, in UTC to the millisecond. Rates do not depend on it.
+    pub timestamp: Timestamp,
+    /// Number of the tick since PerfWatch started, from 0. A missed tick leaves a hole.
+    pub tick: u64,
+    /// The interval that was asked for. What elapsed between two readings is what rates are divided by.
+    pub interval_ms: u64,
+    /// How much later than planned collecting began: the host was overloaded or asleep.
+    pub lateness_ms: f64,
+    /// Whose numbers these are.
+    pub host: HostInfo,
+    /// Processors. Null as [`Status::cpu`] says.
+    pub cpu: Option<CpuMetrics>,
+    /// Memory. Null as [`Status::memory`] says.
+    pub memory: Option<MemoryMetrics>,
+    /// Network. Null as [`Status::network`] says.
+    pub network: Option<NetworkMetrics>,
+    /// Disks. Null as [`Status::disk`] says.
+    pub disk: Option<DiskMetrics>,
+    /// Performance counters. Null as [`Status::perf_events`] says.
+    pub perf_events: Option<PerfEvents>,
+    /// How each section came about.
+    pub status: Status,
+}
+
+impl Snapshot {
+    /// Shows every value that is not null, in the order of the catalog.
+    pub fn visit(&self, each: &mut Visitor<'_>) {
+        if let Some(cpu) = &self.cpu {
+            cpu.visit(None, each);
+        }
+        if let Some(memory) = &self.memory {
+            memory.visit(None, each);
+        }
+        if let Some(network) = &self.network {
+            network.visit(each);
+        }
+        if let Some(disk) = &self.disk {
+            disk.visit(each);
+        }
+    }
+}
+
+/// Whose numbers a snapshot holds, as read when sampling began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostInfo {
+    /// The kernel's host name. Null when it could not be read.
+    pub hostname: Option<String>,
+    /// The kernel's release, such as 6.1.0-28-amd64. Null when it could not be read.
+    pub kernel: Option<String>,
+}
+
+/// How each section of a snapshot came about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Of the section `cpu`.
+    pub cpu: Section,
+    /// Of the section `memory`.
+    pub memory: Section,
+    /// Of the section `network`.
+    pub network: Section,
+    /// Of the section `disk`.
+    pub disk: Section,
+    /// Of the section `perf_events`.
+    pub perf_events: Section,
+}
+
+impl Status {
+    /// The sections by name, in the order of the snapshot.
+    pub fn sections(&self) -> [(&'static str, &Section); 5] {
+        [
+            ("cpu", &self.cpu),
+            ("memory", &self.memory),
+            ("network", &self.network),
+            ("disk", &self.disk),
+            ("perf_events", &self.perf_events),
+        ]
+    }
+}
+
+/// How one section came about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Section {
+    /// The section as a whole. `ok` means that it is there, maybe with some parts missing.
+    pub state: State,
+    /// Why it is not `ok`. Null when it is.
+    pub reason: Option<String>,
+    /// What to do about it. Null when it is `ok` or when there is nothing to be done.
+    pub fix: Option<String>,
+    /// Since when it has been in this state.
+    pub since: Timestamp,
+    /// How long collecting it took, by the monotonic clock. Null when it did not end in time.
+    pub duration_ms: Option<f64>,
+    /// True when there was more than PerfWatch's limits allow, and the rest was summed up as "all others".
+    pub truncated: bool,
+    /// The parts that are missing or old, by their path below the section: `partitions./mnt/backup`.
+    pub parts: BTreeMap<String, Part>,
+}
+
+/// Why one part of a section is missing or old.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// Never `ok`: a part that is well is not listed.
+    pub state: State,
+    /// Why.
+    pub reason: String,
+    /// What to do about it. Null when there is nothing to be done.
+    pub fix: Option<String>,
+    /// Since when it has been in this state.
+    pub since: Timestamp,
+}
+
+/// The state of a section or of a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Collected.
+    Ok,
+    /// Asked for and refused, or the answer made no sense.
+    Failed,
+    /// This host has no such thing.
+    Unavailable,
+    /// Asked for and not answered in time.
+    Late,
+    /// Not asked for.
+    Disabled,
+}
+
+impl State {
+    /// The word that stands in the JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unavailable => "unavailable",
+            Self::Late => "late",
+            Self::Disabled => "disabled",
+        }
+    }
+}
