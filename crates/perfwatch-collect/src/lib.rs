@@ -1,1 +1,31 @@
+//! How PerfWatch measures: the only crate that asks the kernel.
+//!
+//! A collector has two steps. `read` asks the kernel, through [`Host`] alone, and can fail; `derive` is pure
+//! and computes what is reported from two readings. Each collector runs on a thread of its own, so that one
+//! that hangs, fails or panics costs its section and nothing else. [`Sampler`] puts the sections together.
+//!
+//! Sampling is sync: nothing here knows of an async runtime, of HTTP or of the store.
 
+#![deny(clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::indexing_slicing))]
+
+pub mod collector;
+pub mod cpu;
+pub mod disk;
+pub mod error;
+pub mod host;
+pub mod memory;
+pub mod network;
+pub mod rate;
+pub mod rows;
+pub mod sampler;
+
+mod lane;
+mod limit;
+mod parse;
+mod worker;
+
+pub use error::Error;
+pub use host::{Host, Roots};
+pub use limit::ALL_OTHERS;
+pub use sampler::{Sampler, Tick};

@@ -321,14 +321,20 @@ mod tests {
                 "pgpgin_per_sec" | "pgpgout_per_sec" => Unit::KilobytesPerSecond,
                 "pswpin_per_sec" | "pswpout_per_sec" => Unit::PagesPerSecond,
                 _ if name.ends_with("fault_per_sec") => Unit::FaultsPerSecond,
-                _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => Unit::BytesPerSecond,
-                _ if name.starts_with("packets_") && name.ends_with("_per_sec") => Unit::PacketsPerSecond,
+                _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
+                    Unit::BytesPerSecond
+                }
+                _ if name.starts_with("packets_") && name.ends_with("_per_sec") => {
+                    Unit::PacketsPerSecond
+                }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_mhz") => Unit::Megahertz,
                 _ if name.ends_with("_celsius") => Unit::Celsius,
-                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => Unit::Percent,
+                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
+                    Unit::Percent
+                }
                 _ => Unit::Count,
             };
             assert_eq!(def.unit, said, "{}", def.id);

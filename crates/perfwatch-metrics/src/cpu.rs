@@ -64,6 +64,6 @@ metrics! {
         ///
         /// Interrupts of every kind since boot, the sum of all per-CPU columns of /proc/interrupts. Unlike
         /// intr of /proc/stat it holds the TLB shootdowns too.
-        interrupts: u64 = Counter(Count) from "/proc/interrupts",
+        interrupts: Option<u64> = Counter(Count) from "/proc/interrupts",
     }
 }

@@ -1,0 +1,74 @@
+//! What a collector is: a step that asks the kernel, and a pure one that computes.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Problem};
+use crate::host::Host;
+
+/// Collects one section of the snapshot.
+pub trait Collector: Send + 'static {
+    /// Name of the section, and of the thread.
+    const NAME: &'static str;
+    /// What the kernel said, nothing computed. Filled anew at every tick, so it keeps its memory.
+    type Reading: Default + Send + 'static;
+    /// What PerfWatch reports.
+    type Metrics: Send + 'static;
+
+    /// A collector for a host. Asks nothing yet.
+    fn new(host: &Arc<Host>) -> Self;
+
+    /// Asks the host: the only step that touches it and the only one that can fail. `into` holds the reading
+    /// of two ticks ago and is overwritten whole.
+    fn read(&mut self, into: &mut Self::Reading) -> Result<(), Error>;
+
+    /// Computes. `before` is the previous reading and the time since; None on the first tick and after a failed
+    /// one: then every rate is None. Gives the same answer for the same readings.
+    fn derive(
+        before: Option<(&Self::Reading, Duration)>,
+        now: &Self::Reading,
+    ) -> Report<Self::Metrics>;
+}
+
+/// A section as derived from a reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report<M> {
+    /// What is there.
+    pub metrics: M,
+    /// What is not, and why.
+    pub problems: Vec<Problem>,
+    /// Whether a limit cut something off.
+    pub truncated: bool,
+}
+
+/// Keeps a collector's previous reading.
+#[derive(Debug)]
+pub struct Tracker<C: Collector> {
+    collector: C,
+    before: Option<(Instant, C::Reading)>,
+    spare: C::Reading,
+}
+
+impl<C: Collector> Tracker<C> {
+    /// Nothing read yet.
+    pub fn new(host: &Arc<Host>) -> Self {
+        Self { collector: C::new(host), before: None, spare: C::Reading::default() }
+    }
+
+    /// Reads, and derives from this reading and the one before. Elapsed time is that between the two.
+    pub fn collect(&mut self) -> Result<Report<C::Metrics>, Error> {
+        let at = Instant::now();
+        let mut now = mem::take(&mut self.spare);
+        // Taken, so that a failure or a panic leaves no previous reading behind.
+        let before = self.before.take();
+        if let Err(error) = self.collector.read(&mut now) {
+            self.spare = now;
+            return Err(error);
+        }
+        let report = C::derive(before.as_ref().map(|(then, reading)| (reading, at - *then)), &now);
+        self.spare = before.map(|(_, reading)| reading).unwrap_or_default();
+        self.before = Some((at, now));
+        Ok(report)
+    }
+}

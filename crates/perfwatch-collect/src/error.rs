@@ -1,0 +1,132 @@
+//! What can go wrong between PerfWatch and the kernel, in a form that says what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use perfwatch_metrics::State;
+
+/// Why something could not be collected. Always names what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the kernel's could not be opened or read.
+    #[error("reading {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file was read and makes no sense.
+    #[error("{}:{malformed}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and how.
+        malformed: Malformed,
+    },
+    /// A file is larger than any kernel would write.
+    #[error("reading {}: more than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// [`crate::host::MAX_FILE_BYTES`].
+        limit: usize,
+    },
+    /// The kernel refused to list its sockets.
+    #[error("asking NETLINK_SOCK_DIAG for the TCP sockets: {0}")]
+    SockDiag(io::Error),
+    /// Two ways to the same figures were tried, and both are closed.
+    #[error("{first}; {second}")]
+    Both {
+        /// The better way.
+        first: Box<Error>,
+        /// The fallback.
+        second: Box<Error>,
+    },
+    /// This host has no such thing. Normal, and nothing to repair.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Error {
+    /// How the section or part that needed it is to be shown.
+    pub fn state(&self) -> State {
+        match self {
+            Self::Unavailable(_) => State::Unavailable,
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                State::Unavailable
+            }
+            Self::Both { second, .. } => second.state(),
+            _ => State::Failed,
+        }
+    }
+
+    /// What the reader can do. None where there is nothing to be done, or nothing that is known to help.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Read { path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(format!(
+                    "let this user read {} (in a container or a systemd unit: check ProcSubset, ProtectProc and masked paths)",
+                    path.display()
+                ))
+            }
+            Self::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                Some(format!(
+                    "mount the kernel's file system that holds {} here, or say where it is with --path.procfs or --path.sysfs",
+                    path.display()
+                ))
+            }
+            Self::Parse { path, .. } | Self::TooLarge { path, .. } => Some(format!(
+                "run `perfwatch capture DIR` and report DIR with what {} holds",
+                path.display()
+            )),
+            Self::SockDiag(_) => {
+                Some("allow AF_NETLINK sockets (RestrictAddressFamilies, seccomp)".to_owned())
+            }
+            Self::Both { second, .. } => second.fix(),
+            _ => None,
+        }
+    }
+}
+
+/// Where a text stopped making sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line}: {what}")]
+pub struct Malformed {
+    /// Line, from 1.
+    pub line: usize,
+    /// `expected 16 counters, found 9`.
+    pub what: String,
+}
+
+impl Malformed {
+    /// At a line counted from 0, as `enumerate` does.
+    pub(crate) fn at(index: usize, what: impl Into<String>) -> Self {
+        Self { line: index.saturating_add(1), what: what.into() }
+    }
+}
+
+/// One part of a section that is missing or old, while the rest of the section is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Path below the section: `connections`, `partitions./mnt/backup`.
+    pub part: String,
+    /// How it is to be shown. Never `Ok`.
+    pub state: State,
+    /// Why.
+    pub reason: String,
+    /// What to do about it, if anything.
+    pub fix: Option<String>,
+}
+
+impl Problem {
+    /// What an error means for the part that needed its answer.
+    pub fn new(part: impl Into<String>, error: &Error) -> Self {
+        Self {
+            part: part.into(),
+            state: error.state(),
+            reason: error.to_string(),
+            fix: error.fix(),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The one door to the kernel: files below the injected roots, `statvfs`, and the socket tables.
+//!
+//! The roots carry node_exporter's words: procfs, sysfs, rootfs. A host can also be a recording: a directory
+//! that `perfwatch capture` made, or a fixture in the same layout:
+//!
+//! ```text
+//! DIR/proc/…   DIR/sys/…   the files that were read, at their places
+//! DIR/statvfs              a line for each file system: mount point (octal escapes), f_frsize, f_blocks,
+//!                          f_bfree, f_bavail
+//! DIR/page_size            bytes
+//! ```
+
+mod file;
+mod netlink;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use perfwatch_metrics::snapshot::HostInfo;
+
+use crate::error::Error;
+use crate::parse;
+
+pub use file::KernelFile;
+pub use netlink::{Progress, SockDiag};
+
+/// Largest file of the kernel's that is read. /proc/interrupts of 4,096 CPUs and 500 interrupts is 22 MB.
+/// Beyond it, reading fails with [`Error::TooLarge`] and the section is null.
+pub const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// `f_type` of procfs, from linux/magic.h. What is mounted at the procfs root tells a live kernel from a
+/// recording.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// Where the kernel's file systems are mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// `/proc`.
+    pub procfs: PathBuf,
+    /// `/sys`.
+    pub sysfs: PathBuf,
+    /// `/`: mount points are asked for below it.
+    pub rootfs: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { procfs: "/proc".into(), sysfs: "/sys".into(), rootfs: "/".into() }
+    }
+}
+
+/// A host that can be asked.
+#[derive(Debug)]
+pub struct Host {
+    roots: Roots,
+    live: bool,
+    page_bytes: u64,
+    recording: Option<PathBuf>,
+    capture: Option<Capture>,
+}
+
+/// Where the answers of the host are written down.
+#[derive(Debug)]
+struct Capture {
+    dir: PathBuf,
+    statvfs: Mutex<fs::File>,
+}
+
+/// What statvfs said, in units of `fragment_bytes`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileSystemBlocks {
+    /// `f_frsize`.
+    pub fragment_bytes: u64,
+    /// `f_blocks`: size.
+    pub blocks: u64,
+    /// `f_bfree`: free, for root.
+    pub free: u64,
+    /// `f_bavail`: free, for everybody else.
+    pub available: u64,
+}
+
+impl Host {
+    /// A host whose file systems are mounted at `roots`.
+    pub fn new(roots: Roots) -> Self {
+        let live = rustix::fs::statfs(&roots.procfs)
+            .is_ok_and(|answer| u64::try_from(answer.f_type) == Ok(PROC_SUPER_MAGIC));
+        let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+        Self { roots, live, page_bytes, recording: None, capture: None }
+    }
+
+    /// A host that was recorded in `dir`, by `perfwatch capture` or as a fixture.
+    pub fn recorded(dir: &Path) -> Self {
+        let roots =
+            Roots { procfs: dir.join("proc"), sysfs: dir.join("sys"), rootfs: dir.to_owned() };
+        let host = Self { recording: Some(dir.to_owned()), live: false, ..Self::new(roots) };
+        let page_bytes = host.text_at(&dir.join("page_size")).and_then(|text| text.parse().ok());
+        Self { page_bytes: page_bytes.unwrap_or(4096), ..host }
+    }
+
+    /// This host, writing every answer it gives into `dir`, which must not exist yet. Sockets are read from
+    /// /proc/net/tcp rather than asked of netlink, so that the recording holds them.
+    pub fn capturing(self, dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        fs::write(dir.join("page_size"), self.page_bytes.to_string())?;
+        let statvfs = Mutex::new(fs::File::create_new(dir.join("statvfs"))?);
+        let capture = Some(Capture { dir: dir.to_owned(), statvfs });
+        Ok(Self { capture, live: false, ..self })
+    }
+
+    /// The roots.
+    pub fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// Size of the kernel's pages.
+    pub fn page_bytes(&self) -> u64 {
+        self.page_bytes
+    }
+
+    /// A file below the procfs root, not opened yet.
+    pub fn procfs(&self, path: &str) -> KernelFile {
+        self.file(&self.roots.procfs, "proc", path)
+    }
+
+    /// A file below the sysfs root, not opened yet.
+    pub fn sysfs(&self, path: &str) -> KernelFile {
+        self.file(&self.roots.sysfs, "sys", path)
+    }
+
+    fn file(&self, root: &Path, captured_as: &str, path: &str) -> KernelFile {
+        let copy_to = self.capture.as_ref().map(|capture| capture.dir.join(captured_as).join(path));
+        KernelFile::new(root.join(path), copy_to, self.live)
+    }
+
+    /// Names in a directory below the sysfs root, sorted as numbers sort: `hwmon2` before `hwmon10`. Empty
+    /// when there is no such directory.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn sysfs_names(&self, path: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.roots.sysfs.join(path)) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> = names.take(MAX_DIRECTORY_ENTRIES).collect();
+        names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+        names
+    }
+
+    /// The whole of a small sysfs file without its line feed, read once.
+    pub fn sysfs_text(&self, path: &str) -> Option<String> {
+        let mut file = self.sysfs(path);
+        Some(String::from_utf8_lossy(file.read().ok()?.trim_ascii()).into_owned())
+    }
+
+    /// Whose numbers these are.
+    pub fn info(&self) -> HostInfo {
+        let text = |path: &str| {
+            let mut file = self.procfs(path);
+            let text = String::from_utf8_lossy(file.read().ok()?.trim_ascii()).into_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        HostInfo { hostname: text("sys/kernel/hostname"), kernel: text("sys/kernel/osrelease") }
+    }
+
+    /// A socket that lists sockets. None where there is no kernel to ask, only its files.
+    pub fn sock_diag(&self) -> Option<SockDiag> {
+        self.live.then(SockDiag::default)
+    }
+
+    /// How full the file system at `mountpoint` is. **May never return**: a mount whose server or device is
+    /// gone hangs its caller.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn statvfs(&self, mountpoint: &[u8]) -> io::Result<FileSystemBlocks> {
+        use std::os::unix::ffi::OsStrExt;
+        if let Some(dir) = &self.recording {
+            return self.recorded_statvfs(dir, mountpoint);
+        }
+        let relative = mountpoint.strip_prefix(b"/").unwrap_or(mountpoint);
+        let path = self.roots.rootfs.join(std::ffi::OsStr::from_bytes(relative));
+        let answer = rustix::fs::statvfs(&path)?;
+        let blocks = FileSystemBlocks {
+            fragment_bytes: answer.f_frsize,
+            blocks: answer.f_blocks,
+            free: answer.f_bfree,
+            available: answer.f_bavail,
+        };
+        if let Some(capture) = &self.capture {
+            capture.write_statvfs(mountpoint, &blocks)?;
+        }
+        Ok(blocks)
+    }
+
+    fn recorded_statvfs(&self, dir: &Path, mountpoint: &[u8]) -> io::Result<FileSystemBlocks> {
+        let table = self.text_at(&dir.join("statvfs")).unwrap_or_default();
+        let mut name = Vec::new();
+        for line in table.lines() {
+            let mut words = parse::words(line.as_bytes());
+            parse::unescape_octal(words.next().unwrap_or_default(), &mut name);
+            if name == mountpoint {
+                let mut numbers = words.map(|word| parse::number(word).unwrap_or_default());
+                let mut next = || numbers.next().unwrap_or_default();
+                return Ok(FileSystemBlocks {
+                    fragment_bytes: next(),
+                    blocks: next(),
+                    free: next(),
+                    available: next(),
+                });
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    fn text_at(&self, path: &Path) -> Option<String> {
+        Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
+    }
+}
+
+/// Most entries read of one directory of sysfs.
+const MAX_DIRECTORY_ENTRIES: usize = 16_384;
+
+impl Capture {
+    fn write_statvfs(&self, mountpoint: &[u8], blocks: &FileSystemBlocks) -> io::Result<()> {
+        let mut line = Vec::new();
+        for &byte in mountpoint {
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\\' => write!(line, "\\{byte:03o}")?,
+                _ => line.push(byte),
+            }
+        }
+        let FileSystemBlocks { fragment_bytes, blocks, free, available } = blocks;
+        writeln!(line, " {fragment_bytes} {blocks} {free} {available}")?;
+        let mut file =
+            self.statvfs.lock().map_err(|_| io::Error::other("the capture broke off"))?;
+        file.write_all(&line)
+    }
+}
+
+/// Turns "this file does not make sense" into an error that names the file.
+pub(crate) fn in_file<T>(
+    path: &Path,
+    parsed: Result<T, crate::error::Malformed>,
+) -> Result<T, Error> {
+    parsed.map_err(|malformed| Error::Parse { path: path.to_owned(), malformed })
+}

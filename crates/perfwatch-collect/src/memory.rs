@@ -1,0 +1,332 @@
+//! Memory: /proc/meminfo and /proc/vmstat; /proc/zoneinfo on kernels that do not say what is available.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfwatch_metrics::memory::MemoryMetrics;
+
+use crate::collector::{Collector, Report};
+use crate::error::{Error, Malformed, Problem};
+use crate::host::{Host, KernelFile};
+use crate::parse::{lines, second_number, shown, words};
+use crate::rate::{per_second, percent, thousandths};
+
+/// What the kernel said of memory.
+#[derive(Debug, Default)]
+pub struct MemoryReading {
+    /// /proc/meminfo.
+    pub meminfo: Meminfo,
+    /// /proc/vmstat. All None when it could not be read.
+    pub vmstat: Vmstat,
+    /// Sum of the zones' low watermarks in bytes; read only when MemAvailable is missing.
+    low_watermark_bytes: Option<u64>,
+    page_bytes: u64,
+    problems: Vec<Problem>,
+}
+
+/// Fields of /proc/meminfo, in bytes or, for huge pages, in pages. None where the kernel has no such line.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the kernel's own")]
+pub struct Meminfo {
+    pub total: Option<u64>,
+    pub free: Option<u64>,
+    /// Since 3.14.
+    pub available: Option<u64>,
+    pub buffers: Option<u64>,
+    pub cached: Option<u64>,
+    pub active_file: Option<u64>,
+    pub inactive_file: Option<u64>,
+    /// Since 2.6.19.
+    pub slab_reclaimable: Option<u64>,
+    pub swap_total: Option<u64>,
+    pub swap_free: Option<u64>,
+    pub hugepages_total: Option<u64>,
+    pub hugepages_free: Option<u64>,
+    pub hugepages_reserved: Option<u64>,
+}
+
+/// Counters of /proc/vmstat since boot. None where the kernel has no such line.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Vmstat {
+    /// Read from block devices, in units of 1,024 bytes.
+    pub pgpgin: Option<u64>,
+    /// Written to block devices, in units of 1,024 bytes.
+    pub pgpgout: Option<u64>,
+    /// Pages read from swap. Absent without CONFIG_SWAP.
+    pub pswpin: Option<u64>,
+    /// Pages written to swap.
+    pub pswpout: Option<u64>,
+    /// Page faults.
+    pub pgfault: Option<u64>,
+    /// Page faults that waited for a disk.
+    pub pgmajfault: Option<u64>,
+}
+
+/// Collects [`MemoryMetrics`].
+#[derive(Debug)]
+pub struct Memory {
+    meminfo: KernelFile,
+    vmstat: KernelFile,
+    zoneinfo: KernelFile,
+    page_bytes: u64,
+}
+
+impl Collector for Memory {
+    const NAME: &'static str = "memory";
+    type Reading = MemoryReading;
+    type Metrics = MemoryMetrics;
+
+    fn new(host: &Arc<Host>) -> Self {
+        Self {
+            meminfo: host.procfs("meminfo"),
+            vmstat: host.procfs("vmstat"),
+            zoneinfo: host.procfs("zoneinfo"),
+            page_bytes: host.page_bytes(),
+        }
+    }
+
+    fn read(&mut self, into: &mut MemoryReading) -> Result<(), Error> {
+        into.problems.clear();
+        into.page_bytes = self.page_bytes;
+        self.meminfo.parse(|text| parse_meminfo(text, &mut into.meminfo))?;
+        into.low_watermark_bytes = None;
+        if into.meminfo.available.unwrap_or(0) == 0 {
+            // Without zoneinfo the estimate is cruder, as psutil's.
+            let pages = self.zoneinfo.parse(|text| Ok(parse_zoneinfo(text))).ok();
+            into.low_watermark_bytes = pages.map(|pages| pages.saturating_mul(self.page_bytes));
+        }
+        into.vmstat = Vmstat::default();
+        if let Err(error) = self.vmstat.parse(|text| parse_vmstat(text, &mut into.vmstat)) {
+            into.vmstat = Vmstat::default();
+            into.problems.push(Problem::new("vmstat", &error));
+        }
+        Ok(())
+    }
+
+    fn derive(
+        before: Option<(&MemoryReading, Duration)>,
+        now: &MemoryReading,
+    ) -> Report<MemoryMetrics> {
+        let meminfo = &now.meminfo;
+        let total = meminfo.total.unwrap_or_default();
+        let free = meminfo.free.unwrap_or_default();
+        let available = available_bytes(now);
+        let used = total.saturating_sub(available);
+        let rate = |counter: fn(&Vmstat) -> Option<u64>| {
+            let (before, elapsed) = before?;
+            per_second(counter(&before.vmstat)?, counter(&now.vmstat)?, elapsed)
+        };
+        let (pgpgin, pgpgout) = (rate(|vmstat| vmstat.pgpgin), rate(|vmstat| vmstat.pgpgout));
+        let (pswpin, pswpout) = (rate(|vmstat| vmstat.pswpin), rate(|vmstat| vmstat.pswpout));
+        let bytes = |one: Option<f64>, other: Option<f64>, unit_bytes: u64| {
+            Some(thousandths((one? + other?) * unit_bytes as f64))
+        };
+        let metrics = MemoryMetrics {
+            usage_percent: percent(used, total),
+            total_bytes: total,
+            used_bytes: used,
+            available_bytes: available,
+            free_bytes: free,
+            cached_bytes: meminfo
+                .cached
+                .map(|cached| cached.saturating_add(meminfo.slab_reclaimable.unwrap_or_default())),
+            buffers_bytes: meminfo.buffers,
+            swap_total_bytes: meminfo.swap_total,
+            swap_used_bytes: meminfo
+                .swap_total
+                .zip(meminfo.swap_free)
+                .map(|(total, free)| total.saturating_sub(free)),
+            swap_free_bytes: meminfo.swap_free,
+            hugepages_total: meminfo.hugepages_total,
+            hugepages_free: meminfo.hugepages_free,
+            hugepages_reserved: meminfo.hugepages_reserved,
+            pgpgin_per_sec: pgpgin,
+            pgpgout_per_sec: pgpgout,
+            pswpin_per_sec: pswpin,
+            pswpout_per_sec: pswpout,
+            page_io_bytes_per_sec: bytes(pgpgin, pgpgout, 1024),
+            swap_io_bytes_per_sec: bytes(pswpin, pswpout, now.page_bytes),
+            pgfault_per_sec: rate(|vmstat| vmstat.pgfault),
+            pgmajfault_per_sec: rate(|vmstat| vmstat.pgmajfault),
+        };
+        Report { metrics, problems: now.problems.clone(), truncated: false }
+    }
+}
+
+/// MemAvailable, corrected as psutil corrects it: estimated where the kernel does not say or says 0, and no more
+/// than what is free where it exceeds the total, as in some containers.
+fn available_bytes(reading: &MemoryReading) -> u64 {
+    let meminfo = &reading.meminfo;
+    let said = meminfo.available.filter(|available| *available > 0);
+    let available =
+        said.unwrap_or_else(|| estimate_available(meminfo, reading.low_watermark_bytes));
+    let total = meminfo.total.unwrap_or_default();
+    if available > total { meminfo.free.unwrap_or_default() } else { available }
+}
+
+/// The kernel's formula for MemAvailable (`si_mem_available` as of 3.14, commit 34e431b0ae39): what is free
+/// above the low watermarks, and of page cache and reclaimable slab what is more than half or more than the
+/// watermark.
+fn estimate_available(meminfo: &Meminfo, low_watermark_bytes: Option<u64>) -> u64 {
+    let free = meminfo.free.unwrap_or_default();
+    let crude = free.saturating_add(meminfo.cached.unwrap_or_default());
+    let (Some(active), Some(inactive), Some(slab), Some(low)) =
+        (meminfo.active_file, meminfo.inactive_file, meminfo.slab_reclaimable, low_watermark_bytes)
+    else {
+        return crude;
+    };
+    let part = |bytes: u64| bytes.saturating_sub((bytes / 2).min(low));
+    let page_cache = part(active.saturating_add(inactive));
+    free.saturating_add(page_cache).saturating_add(part(slab)).saturating_sub(low)
+}
+
+/// Reads the lines of /proc/meminfo that PerfWatch reports: `MemTotal:       24684084 kB`. Other lines are
+/// skipped; MemTotal and MemFree must be there.
+pub fn parse_meminfo(text: &[u8], into: &mut Meminfo) -> Result<(), Malformed> {
+    *into = Meminfo::default();
+    for (index, line) in lines(text) {
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (slot, unit_bytes) = match line.get(..colon).unwrap_or_default() {
+            b"MemTotal" => (&mut into.total, 1024),
+            b"MemFree" => (&mut into.free, 1024),
+            b"MemAvailable" => (&mut into.available, 1024),
+            b"Buffers" => (&mut into.buffers, 1024),
+            b"Cached" => (&mut into.cached, 1024),
+            b"Active(file)" => (&mut into.active_file, 1024),
+            b"Inactive(file)" => (&mut into.inactive_file, 1024),
+            b"SReclaimable" => (&mut into.slab_reclaimable, 1024),
+            b"SwapTotal" => (&mut into.swap_total, 1024),
+            b"SwapFree" => (&mut into.swap_free, 1024),
+            b"HugePages_Total" => (&mut into.hugepages_total, 1),
+            b"HugePages_Free" => (&mut into.hugepages_free, 1),
+            b"HugePages_Rsvd" => (&mut into.hugepages_reserved, 1),
+            _ => continue,
+        };
+        let value = second_number(line).and_then(|value| value.checked_mul(unit_bytes));
+        *slot = Some(
+            value.ok_or_else(|| Malformed::at(index, format!("not a size: {}", shown(line))))?,
+        );
+    }
+    for (field, name) in [(into.total, "MemTotal"), (into.free, "MemFree")] {
+        if field.is_none() {
+            return Err(Malformed::at(0, format!("no {name}")));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the lines of /proc/vmstat that PerfWatch reports: `pgpgin 379749`.
+pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
+    *into = Vmstat::default();
+    for (index, line) in lines(text) {
+        if line.first() != Some(&b'p') {
+            continue;
+        }
+        let slot = match words(line).next().unwrap_or_default() {
+            b"pgpgin" => &mut into.pgpgin,
+            b"pgpgout" => &mut into.pgpgout,
+            b"pswpin" => &mut into.pswpin,
+            b"pswpout" => &mut into.pswpout,
+            b"pgfault" => &mut into.pgfault,
+            b"pgmajfault" => &mut into.pgmajfault,
+            _ => continue,
+        };
+        let value = second_number(line);
+        *slot = Some(
+            value.ok_or_else(|| Malformed::at(index, format!("not a counter: {}", shown(line))))?,
+        );
+    }
+    Ok(())
+}
+
+/// Sum of the `low` watermarks of all zones of /proc/zoneinfo, in pages.
+pub fn parse_zoneinfo(text: &[u8]) -> u64 {
+    lines(text)
+        .filter_map(|(_, line)| line.trim_ascii().strip_prefix(b"low "))
+        .filter_map(|value| crate::parse::number(value.trim_ascii()))
+        .fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derive(meminfo: &str, low_watermark_bytes: Option<u64>) -> MemoryMetrics {
+        let mut now =
+            MemoryReading { low_watermark_bytes, page_bytes: 4096, ..MemoryReading::default() };
+        parse_meminfo(meminfo.as_bytes(), &mut now.meminfo).unwrap();
+        Memory::derive(None, &now).metrics
+    }
+
+    #[test]
+    fn used_is_what_is_not_available() {
+        let memory = derive("MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 750 kB\n", None);
+        assert_eq!(memory.used_bytes, 250 * 1024);
+        assert_eq!(memory.usage_percent, Some(25.0));
+        assert_eq!((memory.cached_bytes, memory.swap_total_bytes), (None, None));
+    }
+
+    #[test]
+    fn more_available_than_total_is_what_is_free() {
+        let memory = derive("MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 5000 kB\n", None);
+        assert_eq!(memory.available_bytes, 100 * 1024);
+    }
+
+    #[test]
+    fn available_is_estimated_on_old_kernels() {
+        let old = "MemTotal: 1000 kB\nMemFree: 100 kB\nCached: 400 kB\nActive(file): 200 kB\nInactive(file): 100 kB\nSReclaimable: 60 kB\n";
+        // 100 - 10 + (300 - 10) + (60 - 10) kB
+        assert_eq!(derive(old, Some(10 * 1024)).available_bytes, 430 * 1024);
+        assert_eq!(derive(old, None).available_bytes, 500 * 1024);
+    }
+
+    #[test]
+    fn rates_come_from_the_time_between_the_readings() {
+        let reading = |pgpgin, pswpin| MemoryReading {
+            vmstat: Vmstat {
+                pgpgin: Some(pgpgin),
+                pgpgout: Some(0),
+                pswpin: Some(pswpin),
+                pswpout: Some(0),
+                ..Vmstat::default()
+            },
+            page_bytes: 4096,
+            ..MemoryReading::default()
+        };
+        let before = reading(1000, 10);
+        let memory =
+            Memory::derive(Some((&before, Duration::from_secs(2))), &reading(3000, 14)).metrics;
+        assert_eq!(memory.pgpgin_per_sec, Some(1000.0));
+        assert_eq!(memory.page_io_bytes_per_sec, Some(1_024_000.0));
+        assert_eq!(memory.swap_io_bytes_per_sec, Some(8192.0));
+        assert_eq!(memory.pgfault_per_sec, None);
+        let reset =
+            Memory::derive(Some((&before, Duration::from_secs(2))), &reading(5, 14)).metrics;
+        assert_eq!((reset.pgpgin_per_sec, reset.page_io_bytes_per_sec), (None, None));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_line() {
+        let mut meminfo = Meminfo::default();
+        for (text, says) in [
+            ("", "1: no MemTotal"),
+            ("MemTotal: 1 kB\n", "1: no MemFree"),
+            ("MemTotal: 1 kB\nMemFree: x kB\n", "2: not a size: MemFree: x kB"),
+            (
+                "MemTotal: 18446744073709551615 kB\n",
+                "1: not a size: MemTotal: 18446744073709551615 kB",
+            ),
+        ] {
+            assert_eq!(parse_meminfo(text.as_bytes(), &mut meminfo).unwrap_err().to_string(), says);
+        }
+        let mut vmstat = Vmstat::default();
+        let error = parse_vmstat(b"nr_free_pages 1\npgfault\n", &mut vmstat).unwrap_err();
+        assert_eq!(error.to_string(), "2: not a counter: pgfault");
+    }
+
+    #[test]
+    fn low_watermarks_add_up() {
+        let text = b"Node 0, zone DMA\n  pages free 3840\n        boost    0\n        min      10\n        low      13\nNode 0, zone Normal\n        low      100\n";
+        assert_eq!(parse_zoneinfo(text), 113);
+    }
+}

@@ -1,0 +1,133 @@
+//! The only place that subtracts counters.
+//!
+//! A counter that went backwards gives None: never 0, which would be a lie, and never a spike. A counter that
+//! some driver keeps in 32 bits and that passed 2^32 is recognised and gives the right difference.
+
+use std::time::Duration;
+
+/// Two readings closer than this give no rate: the kernel's own counters are not exact over less.
+const MIN_ELAPSED: Duration = Duration::from_millis(1);
+
+/// The last 1/16 of 32 bits. A fall from there to the first 1/16 is a wrap. A reset at just that moment is
+/// mistaken for one, and then the error is less than this: no spike.
+const WRAP_WINDOW: u64 = 1 << 28;
+
+/// How much a counter grew. None when it was reset.
+pub fn increase(before: u64, now: u64) -> Option<u64> {
+    const WRAP: u64 = 1 << 32;
+    match now.checked_sub(before) {
+        Some(grown) => Some(grown),
+        None if before < WRAP => {
+            let grown = WRAP.checked_sub(before)?.checked_add(now)?;
+            (grown < WRAP_WINDOW).then_some(grown)
+        }
+        None => None,
+    }
+}
+
+/// How much a counter grew per second, to a thousandth.
+pub fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    units_per_second(1, before, now, elapsed)
+}
+
+/// As [`per_second`], for a counter of units of `unit` each, such as sectors of 512 bytes.
+pub fn units_per_second(unit: u64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    if elapsed < MIN_ELAPSED {
+        return None;
+    }
+    increase(before, now)
+        .map(|grown| thousandths(grown as f64 * unit as f64 / elapsed.as_secs_f64()))
+}
+
+/// Mean of what was summed up in `sum` over what was counted in `count`, to a thousandth. None when nothing
+/// was counted or one of the two was reset.
+pub fn mean(
+    (sum_before, sum_now): (u64, u64),
+    (count_before, count_now): (u64, u64),
+) -> Option<f64> {
+    let (sum, count) = (increase(sum_before, sum_now)?, increase(count_before, count_now)?);
+    (count > 0).then(|| thousandths(sum as f64 / count as f64))
+}
+
+/// `part` of `whole` in percent, to a hundredth. None when the whole is nothing.
+pub fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 100.0)
+}
+
+/// Rounded to a thousandth: more digits would claim more than the clocks can tell.
+pub fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn counter_going_backwards_gives_no_rate() {
+        assert_eq!(per_second(1000, 10, SECOND), None);
+        assert_eq!(per_second(u64::MAX, 0, SECOND), None);
+        // Reset from the middle of 32 bits: not a wrap.
+        assert_eq!(per_second(3_000_000_000, 5, SECOND), None);
+    }
+
+    #[test]
+    fn a_32_bit_wrap_gives_the_right_difference() {
+        assert_eq!(increase(u64::from(u32::MAX) - 9, 90), Some(100));
+        assert_eq!(per_second(u64::from(u32::MAX), 0, SECOND), Some(1.0));
+    }
+
+    #[test]
+    fn nothing_completed_has_no_latency() {
+        assert_eq!(mean((5, 9), (3, 3)), None);
+        assert_eq!(mean((5, 9), (3, 5)), Some(2.0));
+        assert_eq!(mean((9, 5), (3, 5)), None);
+    }
+
+    #[test]
+    fn no_time_has_no_rate() {
+        assert_eq!(per_second(1, 2, Duration::ZERO), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_growing_counter_gives_its_rate(before: u64, grown in 0_u64..1 << 40, ms in 1_u64..100_000) {
+            prop_assume!(before.checked_add(grown).is_some());
+            let rate = per_second(before, before + grown, Duration::from_millis(ms)).unwrap();
+            let exact = grown as f64 * 1000.0 / ms as f64;
+            prop_assert!((rate - exact).abs() <= 0.001 + exact * 1e-9);
+        }
+
+        /// Whatever a counter does, a rate is never negative and never more than what it could have counted.
+        #[test]
+        fn rates_are_never_negative_and_never_a_spike(before: u64, now: u64, ms in 1_u64..100_000) {
+            let elapsed = Duration::from_millis(ms);
+            if let Some(rate) = per_second(before, now, elapsed) {
+                prop_assert!(rate >= 0.0 && rate.is_finite());
+                let most = if now >= before { now - before } else { WRAP_WINDOW };
+                prop_assert!(rate <= most as f64 / elapsed.as_secs_f64() + 0.001);
+            }
+        }
+
+        /// A reset to something small is a spike for nobody, from wherever it comes.
+        #[test]
+        fn a_reset_is_no_spike(before in 1_u64.., now in 0_u64..1000) {
+            prop_assume!(now < before);
+            if let Some(grown) = increase(before, now) {
+                prop_assert!(grown < WRAP_WINDOW && before > u64::from(u32::MAX) - WRAP_WINDOW);
+            }
+        }
+
+        #[test]
+        fn shares_are_between_0_and_100(part: u64, rest in 0_u64..u64::MAX) {
+            let whole = part.saturating_add(rest);
+            if let Some(share) = percent(part, whole) {
+                prop_assert!((0.0..=100.0).contains(&share));
+            }
+        }
+    }
+}
