@@ -16,7 +16,7 @@ use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 use crate::collector::{Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
-use crate::error::{Error, Problem};
+use crate::error::Problem;
 use crate::host::Host;
 use crate::memory::Memory;
 use crate::network::Network;

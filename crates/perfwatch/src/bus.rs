@@ -1,0 +1,76 @@
+//! The hand-over from the sampler to whoever listens: the newest frame, made once and never changed.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::ws::Utf8Bytes;
+use perfwatch_metrics::Snapshot;
+use tokio::sync::watch;
+
+/// A snapshot as it goes out: its JSON is written once, however many clients listen.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Counted from 1, without holes.
+    pub(crate) seq: u64,
+    /// The live message for a client that missed nothing.
+    message: Utf8Bytes,
+    /// Where the snapshot stands in it.
+    data: Range<usize>,
+}
+
+impl Frame {
+    fn new(seq: u64, snapshot: &Snapshot) -> serde_json::Result<Self> {
+        let data = serde_json::to_string(snapshot)?;
+        let mut message = head(seq, 0);
+        let start = message.len();
+        message.push_str(&data);
+        let data = start..message.len();
+        message.push('}');
+        Ok(Self { seq, message: message.into(), data })
+    }
+
+    /// The snapshot's JSON.
+    pub(crate) fn data(&self) -> Bytes {
+        Bytes::from(self.message.clone()).slice(self.data.clone())
+    }
+
+    /// The live message for a client that missed this many frames before.
+    pub(crate) fn message(&self, missed: u64) -> Utf8Bytes {
+        if missed == 0 {
+            return self.message.clone();
+        }
+        let mut message = head(self.seq, missed);
+        message.push_str(self.message.as_str().get(self.data.start..).unwrap_or_default());
+        message.into()
+    }
+}
+
+fn head(seq: u64, missed: u64) -> String {
+    format!(r#"{{"type":"snapshot","seq":{seq},"missed":{missed},"data":"#)
+}
+
+/// The newest frame, or None before the first. Whoever is slow skips to the newest.
+pub(crate) type Latest = watch::Receiver<Option<Arc<Frame>>>;
+
+/// The sampler's end.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    latest: watch::Sender<Option<Arc<Frame>>>,
+    seq: u64,
+}
+
+impl Publisher {
+    /// A bus without a frame.
+    pub(crate) fn new() -> (Self, Latest) {
+        let (sender, latest) = watch::channel(None);
+        (Self { latest: sender, seq: 0 }, latest)
+    }
+
+    /// Hands a snapshot to everybody.
+    pub(crate) fn publish(&mut self, snapshot: &Snapshot) -> serde_json::Result<()> {
+        self.seq = self.seq.saturating_add(1);
+        self.latest.send_replace(Some(Arc::new(Frame::new(self.seq, snapshot)?)));
+        Ok(())
+    }
+}

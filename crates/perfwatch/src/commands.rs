@@ -1,0 +1,9 @@
+//! The subcommands, one file each.
+
+pub(crate) mod capture;
+pub(crate) mod catalog;
+pub(crate) mod definitions;
+pub(crate) mod doctor;
+pub(crate) mod serve;
+pub(crate) mod snapshot;
+pub(crate) mod watch;

@@ -1,0 +1,87 @@
+//! `perfwatch serve`: sample, and stream what was sampled.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use anyhow::Context;
+use perfwatch_collect::{Host, Sampler};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::bus::{Latest, Publisher};
+use crate::config::Settings;
+use crate::http::{self, AppState};
+use crate::journal::Journal;
+use crate::ticker;
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(tracing::Level::from(settings.log))
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the runtime")?.block_on(serve(settings))
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    // First, so that a second instance leaves before it samples.
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!(
+            "listening on {} (is another PerfWatch running there? --listen takes another)",
+            settings.listen
+        )
+    })?;
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let host = Arc::new(Host::new(settings.roots.clone()));
+    let (sampling, latest) = start_sampling(settings, &host)?;
+    let address = listener.local_addr().context("asking for the address listened on")?;
+    let interval_ms = settings.interval.as_millis() as u64;
+    info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
+
+    let state = AppState::new(latest, settings.interval, host.info().hostname.as_deref());
+    let (stop, stopping) = watch::channel(false);
+    let stopped = async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => info!("stopping on SIGINT"),
+        }
+        // Closes the bus, which ends the live streams, and then the connections.
+        drop(sampling);
+        let _ = stop.send(true);
+    };
+    tokio::join!(http::serve(listener, http::router(state), stopping), stopped);
+    Ok(())
+}
+
+/// Starts the sampling thread. It stops when what is returned first is dropped.
+fn start_sampling(
+    settings: &Settings,
+    host: &Arc<Host>,
+) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
+    let mut sampler = Sampler::new(host).context("starting the collectors")?;
+    let (mut publisher, latest) = Publisher::new();
+    let (running, stop) = mpsc::channel();
+    let interval = settings.interval;
+    let sample = move || {
+        let mut journal = Journal::default();
+        let ended = ticker::run(&mut sampler, interval, &stop, |snapshot| {
+            journal.note(&snapshot.status);
+            publisher.publish(&snapshot)
+        });
+        if let Err(error) = ended {
+            error!(%error, "sampling ended: a snapshot could not be written as JSON");
+        }
+    };
+    thread::Builder::new()
+        .name("ticker".to_owned())
+        .spawn(sample)
+        .context("starting the sampling thread")?;
+    Ok((running, latest))
+}

@@ -1,0 +1,201 @@
+//! Settings: the command line, then the environment, then the file, then the defaults.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jiff::SignedDuration;
+use perfwatch_collect::Roots;
+use serde::Deserialize;
+
+use crate::cli::Overrides;
+
+/// Read when `--config` names no other. Its absence is normal.
+const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
+
+/// A configuration file has a dozen lines; something larger is not one.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// What the program runs with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    /// Time between samples.
+    pub(crate) interval: Duration,
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// What to log.
+    pub(crate) log: LogLevel,
+    /// Where the kernel's file systems are.
+    pub(crate) roots: Roots,
+}
+
+impl Settings {
+    /// Puts the settings together. Fails on a file that cannot be read or holds what is not a setting; a file
+    /// that was not named and is not there is no failure.
+    pub(crate) fn load(overrides: &Overrides) -> anyhow::Result<Self> {
+        let file = match &overrides.config {
+            Some(path) => read(path).with_context(|| format!("reading {}", path.display()))?,
+            None => match read(Path::new(DEFAULT_FILE)) {
+                Err(error) if is_absent(&error) => File::default(),
+                other => other.with_context(|| format!("reading {DEFAULT_FILE}"))?,
+            },
+        };
+        Ok(Self::merge(overrides, file))
+    }
+
+    fn merge(overrides: &Overrides, file: File) -> Self {
+        let defaults = Roots::default();
+        let path = |given: &Option<PathBuf>, filed: Option<PathBuf>, default: PathBuf| {
+            given.clone().or(filed).unwrap_or(default)
+        };
+        Self {
+            interval: overrides
+                .interval
+                .or(file.interval)
+                .map_or(Duration::from_secs(5), |interval| interval.0),
+            listen: overrides.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, 9909).into()),
+            log: overrides.log.or(file.log).unwrap_or(LogLevel::Info),
+            roots: Roots {
+                procfs: path(&overrides.path_procfs, file.path.procfs, defaults.procfs),
+                sysfs: path(&overrides.path_sysfs, file.path.sysfs, defaults.sysfs),
+                rootfs: path(&overrides.path_rootfs, file.path.rootfs, defaults.rootfs),
+            },
+        }
+    }
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    interval: Option<Interval>,
+    listen: Option<SocketAddr>,
+    log: Option<LogLevel>,
+    path: FilePaths,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FilePaths {
+    procfs: Option<PathBuf>,
+    sysfs: Option<PathBuf>,
+    rootfs: Option<PathBuf>,
+}
+
+/// How much to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    /// Only what keeps PerfWatch from working
+    Error,
+    /// What is missing as well
+    Warn,
+    /// Start, stop and recovery as well
+    Info,
+    /// Every connection as well
+    Debug,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+        }
+    }
+}
+
+/// Time between samples: 500ms to 60s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Interval(pub(crate) Duration);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let interval = duration(text)?;
+        let allowed = Duration::from_millis(500)..=Duration::from_secs(60);
+        if allowed.contains(&interval) {
+            Ok(Self(interval))
+        } else {
+            Err("must be from 500ms to 60s".to_owned())
+        }
+    }
+}
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error| format!("interval `{text}`: {error}"))
+    }
+}
+
+/// A length of time as people write it: `5s`, `500ms`, `1m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a duration such as 5s or 500ms"))?;
+    Duration::try_from(parsed).map_err(|_| format!("`{text}` is negative"))
+}
+
+fn read(path: &Path) -> anyhow::Result<File> {
+    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
+        bail!("more than {MAX_FILE_BYTES} bytes");
+    }
+    Ok(toml::from_str(&fs::read_to_string(path)?)?)
+}
+
+fn is_absent(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<File, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn without_anything_there_are_defaults() {
+        let settings = Settings::merge(&Overrides::default(), File::default());
+        assert_eq!(settings.interval, Duration::from_secs(5));
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:9909");
+        assert_eq!(settings.roots, Roots::default());
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let text =
+            "interval = '2s'\nlisten = '[::1]:80'\nlog = 'warn'\npath.procfs = '/host/proc'\n";
+        let overrides = Overrides { interval: Some("1s".parse().unwrap()), ..Overrides::default() };
+        let settings = Settings::merge(&overrides, file(text).unwrap());
+        assert_eq!(settings.interval, Duration::from_secs(1));
+        assert_eq!(settings.listen.to_string(), "[::1]:80");
+        assert_eq!(settings.log, LogLevel::Warn);
+        assert_eq!(settings.roots.procfs, Path::new("/host/proc"));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (text, says) in [
+            ("intervall = '5s'", "unknown field `intervall`"),
+            ("interval = '5 parsecs'", "interval `5 parsecs`: `5 parsecs` is not a duration"),
+            ("interval = '100ms'", "must be from 500ms to 60s"),
+            ("interval = '-5s'", "`-5s` is negative"),
+            ("listen = 'localhost'", "invalid socket address"),
+            ("path.root = '/'", "unknown field `root`"),
+        ] {
+            let error = file(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! HTTP: every route, and what all of them share.
+
+mod catalog;
+mod error;
+mod guard;
+mod live;
+mod server;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::get;
+use tokio::sync::Semaphore;
+
+use crate::bus::Latest;
+use error::Problem;
+
+pub(crate) use catalog::Catalog;
+pub(crate) use server::serve;
+
+/// Most WebSocket clients at a time. One more is refused with 503.
+const MAX_LIVE_CLIENTS: usize = 1024;
+
+/// What the routes need to know.
+#[derive(Debug, Clone)]
+pub(crate) struct AppState {
+    latest: Latest,
+    interval: Duration,
+    hostname: Option<Arc<str>>,
+    live_clients: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// `hostname` is a name under which browsers may reach this server.
+    pub(crate) fn new(latest: Latest, interval: Duration, hostname: Option<&str>) -> Self {
+        let live_clients = Arc::new(Semaphore::new(MAX_LIVE_CLIENTS));
+        Self { latest, interval, hostname: hostname.map(Arc::from), live_clients }
+    }
+}
+
+/// Every route.
+pub(crate) fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/api/v1/snapshot", get(snapshot::newest))
+        .route("/api/v1/live", get(live::upgrade))
+        .route("/api/v1/catalog", get(catalog::all))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(|| async {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
+                .fix("the routes are /api/v1/snapshot, /api/v1/live, /api/v1/catalog and /healthz")
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "this path is read only",
+            )
+            .fix("use GET")
+        })
+        .layer(middleware::from_fn_with_state(state.clone(), guard::check))
+        .with_state(state)
+}

@@ -1,0 +1,168 @@
+//! `GET /api/v1/live`: every snapshot over WebSocket, as it is made.
+//!
+//! First `{"type":"hello","interval_ms":5000,"seq":17}` and the newest snapshot, then
+//! `{"type":"snapshot","seq":18,"missed":0,"data":{…}}` at every tick. A client that reads too slowly skips to the
+//! newest and is told in `missed` how many it did not get; one that stops reading is let go. A client may send
+//! `{"type":"ping"}` and gets `{"type":"pong"}`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::debug;
+
+use super::AppState;
+use super::error::Problem;
+
+/// Largest message a client may send. All it can say is ping.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// Read buffer of a socket; the default of the library is 128 KiB.
+const READ_BUFFER_BYTES: usize = 1024;
+
+/// What may wait to be written: a frame of a host at all limits is below 1 MiB.
+const MAX_WRITE_BUFFER_BYTES: usize = 4 << 20;
+
+/// A client that has not taken a message by then is let go.
+const SEND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a client is asked for a sign of life. One that gave none since the last time is let go.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// What a client may say.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum ClientMessage {
+    Ping,
+}
+
+/// Opens the stream, unless there are too many.
+pub(crate) async fn upgrade(State(state): State<AppState>, upgrade: WebSocketUpgrade) -> Response {
+    let Ok(permit) = state.live_clients.clone().try_acquire_owned() else {
+        return Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-clients",
+            "all live streams are taken",
+        )
+        .fix("close one, or poll /api/v1/snapshot")
+        .into_response();
+    };
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
+        .on_upgrade(move |socket| stream(socket, state, permit))
+}
+
+async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit) {
+    let mut client = Client { socket, last_seq: None };
+    if let Err(end) = client.serve(state).await
+        && let Some((code, reason)) = end.close
+    {
+        let reason = Utf8Bytes::from_static(reason);
+        // The client may be gone already.
+        let _ = client.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+    }
+}
+
+/// The end of a stream, and what to tell the client, if it can be told.
+struct End {
+    close: Option<(u16, &'static str)>,
+}
+
+impl End {
+    const SILENT: Self = Self { close: None };
+
+    const fn because(code: u16, reason: &'static str) -> Self {
+        Self { close: Some((code, reason)) }
+    }
+}
+
+struct Client {
+    socket: WebSocket,
+    /// The last frame it got.
+    last_seq: Option<u64>,
+}
+
+impl Client {
+    async fn serve(&mut self, state: AppState) -> Result<(), End> {
+        let AppState { mut latest, interval: sample_interval, .. } = state;
+        let seq = latest.borrow().as_ref().map_or(0, |frame| frame.seq);
+        let interval_ms = sample_interval.as_millis();
+        let hello = format!(r#"{{"type":"hello","interval_ms":{interval_ms},"seq":{seq}}}"#);
+        self.send(Message::Text(hello.into())).await?;
+        latest.mark_changed();
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.tick().await;
+        let mut alive = true;
+        loop {
+            tokio::select! {
+                changed = latest.changed() => {
+                    changed.map_err(|_| End::because(close_code::AWAY, "perfwatch is stopping"))?;
+                    let frame = latest.borrow_and_update().clone();
+                    if let Some(frame) = frame {
+                        let missed = self.last_seq.map_or(0, |last| frame.seq.saturating_sub(last).saturating_sub(1));
+                        self.last_seq = Some(frame.seq);
+                        self.send(Message::Text(frame.message(missed))).await?;
+                    }
+                }
+                received = self.socket.recv() => {
+                    alive = true;
+                    self.answer(received).await?;
+                }
+                _ = heartbeat.tick() => {
+                    if !std::mem::replace(&mut alive, false) {
+                        return Err(End::because(close_code::POLICY, "no sign of life"));
+                    }
+                    self.send(Message::Ping(Vec::new().into())).await?;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        match received {
+            Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                Ok(ClientMessage::Ping) => {
+                    self.send(Message::Text(Utf8Bytes::from_static(r#"{"type":"pong"}"#))).await
+                }
+                Err(_) => Err(End::because(
+                    close_code::UNSUPPORTED,
+                    r#"the only message is {"type":"ping"}"#,
+                )),
+            },
+            Some(Ok(Message::Binary(_))) => {
+                Err(End::because(close_code::UNSUPPORTED, "messages are text"))
+            }
+            // Pings of the protocol are answered by the library.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Close(_))) | None => Err(End::SILENT),
+            Some(Err(error)) => {
+                debug!(%error, "a live client broke off");
+                Err(End::SILENT)
+            }
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND_DEADLINE, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                debug!(%error, "a live client is gone");
+                Err(End::SILENT)
+            }
+            Err(_) => {
+                debug!(deadline_s = SEND_DEADLINE.as_secs(), "a live client stopped reading");
+                Err(End::SILENT)
+            }
+        }
+    }
+}
