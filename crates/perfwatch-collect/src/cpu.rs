@@ -8,7 +8,7 @@
 mod sensors;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use perfwatch_metrics::cpu::CpuMetrics;
 
@@ -72,7 +72,6 @@ impl Collector for Cpu {
     }
 
     fn read(&mut self, into: &mut CpuReading) -> Result<(), Error> {
-        self.sensors.ask();
         into.problems.clear();
         self.stat.parse(|text| parse_stat(text, into))?;
         into.interrupts = match self.interrupts.parse(parse_interrupts) {
@@ -82,7 +81,7 @@ impl Collector for Cpu {
                 None
             }
         };
-        self.sensors.answer(Instant::now(), &mut into.sensors);
+        self.sensors.read(&mut into.sensors);
         Ok(())
     }
 

@@ -1,7 +1,6 @@
 //! Disk: /proc/diskstats, and how full the mounted file systems are.
 
 mod mounts;
-mod prober;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +47,8 @@ pub struct DeviceReading {
     pub reads: [u64; 4],
     /// Completed writes, writes merged, sectors written, ms writing.
     pub writes: [u64; 4],
+    /// Whether the kernel says how long they took. Partitions of old kernels do not.
+    pub timed: bool,
 }
 
 impl Named for DeviceReading {
@@ -132,7 +133,8 @@ fn device_metrics(
         units_per_second(unit, of(before?), of(now), elapsed)
     };
     let latency = |of: fn(&DeviceReading) -> &[u64; 4]| {
-        let ([count_before, .., time_before], [count, .., time]) = (of(before?), of(now));
+        let before = before.filter(|_| now.timed)?;
+        let ([count_before, .., time_before], [count, .., time]) = (of(before), of(now));
         mean((*time_before, *time), (*count_before, *count))
     };
     DeviceMetrics {
@@ -205,7 +207,9 @@ pub fn parse_diskstats(text: &[u8], into: &mut Rows<DeviceReading>) -> Result<()
         }
         let row = into.next_row();
         set_text(&mut row.name, name);
-        if words(line).take(OLD_PARTITION_WORDS.saturating_add(1)).count() == OLD_PARTITION_WORDS {
+        row.timed =
+            words(line).take(OLD_PARTITION_WORDS.saturating_add(1)).count() != OLD_PARTITION_WORDS;
+        if !row.timed {
             let mut old = [0; 4];
             fill(&mut old, columns, index)?;
             let [reads, sectors_read, writes, sectors_written] = old;

@@ -20,6 +20,7 @@ use std::sync::Mutex;
 
 use perfwatch_metrics::snapshot::HostInfo;
 
+use crate::errand::Errands;
 use crate::error::Error;
 use crate::parse;
 
@@ -59,6 +60,7 @@ pub struct Host {
     page_bytes: u64,
     recording: Option<PathBuf>,
     capture: Option<Capture>,
+    errands: Errands,
 }
 
 /// Where the answers of the host are written down.
@@ -87,7 +89,14 @@ impl Host {
         let live = rustix::fs::statfs(&roots.procfs)
             .is_ok_and(|answer| u64::try_from(answer.f_type) == Ok(PROC_SUPER_MAGIC));
         let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
-        Self { roots, live, page_bytes, recording: None, capture: None }
+        Self {
+            roots,
+            live,
+            page_bytes,
+            recording: None,
+            capture: None,
+            errands: Errands::default(),
+        }
     }
 
     /// A host that was recorded in `dir`, by `perfwatch capture` or as a fixture.
@@ -112,6 +121,11 @@ impl Host {
     /// The roots.
     pub fn roots(&self) -> &Roots {
         &self.roots
+    }
+
+    /// What its collectors want done before they read.
+    pub fn errands(&self) -> &Errands {
+        &self.errands
     }
 
     /// Size of the kernel's pages.

@@ -1,8 +1,9 @@
 //! How PerfWatch measures: the only crate that asks the kernel.
 //!
 //! A collector has two steps. `read` asks the kernel, through [`Host`] alone, and can fail; `derive` is pure
-//! and computes what is reported from two readings. Each collector runs on a thread of its own, so that one
-//! that hangs, fails or panics costs its section and nothing else. [`Sampler`] puts the sections together.
+//! and computes what is reported from two readings. A collector that hangs, fails or panics costs its section and
+//! nothing else: one thread runs them all in a row, and another takes over from it when it is stuck.
+//! [`sampler::start`] puts the sections together.
 //!
 //! Sampling is sync: nothing here knows of an async runtime, of HTTP or of the store.
 
@@ -20,12 +21,12 @@ pub mod rate;
 pub mod rows;
 pub mod sampler;
 
-mod lane;
+mod duty;
+mod errand;
 mod limit;
 mod parse;
-mod worker;
 
 pub use error::Error;
 pub use host::{Host, Roots};
 pub use limit::ALL_OTHERS;
-pub use sampler::{Sampler, Tick};
+pub use sampler::Tick;

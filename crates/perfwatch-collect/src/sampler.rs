@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -16,12 +18,13 @@ use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 use crate::collector::{Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
-use crate::error::Problem;
+use crate::duty::{self, Batch, Duty};
+use crate::errand::Slow;
+use crate::error::{Error, Problem};
 use crate::host::Host;
 use crate::memory::Memory;
 use crate::network::Network;
 use crate::rate::thousandths;
-use crate::worker::{Outcome, Worker};
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -39,44 +42,107 @@ pub struct Tick {
     pub lateness: Duration,
 }
 
-/// The collectors of one host, each on its own thread.
+/// Samples a host on threads of its own.
+///
+/// `pace` waits for the next tick and returns it, or None to end; `publish` takes each snapshot and says whether
+/// to go on. Both are called by one thread at a time. Fails only when the system gives no thread.
+///
+/// A snapshot is complete by half the interval, at least 250 ms and at most a second after its tick. A collector
+/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick.
+pub fn start(
+    host: &Arc<Host>,
+    pace: impl FnMut() -> Option<Tick> + Send + 'static,
+    publish: impl FnMut(Snapshot) -> ControlFlow<()> + Send + 'static,
+) -> io::Result<()> {
+    duty::start(Sampling { sampler: Sampler::new(host), pace, publish })
+}
+
+/// The duty: waiting for ticks, collecting, publishing.
+struct Sampling<Pace, Publish> {
+    sampler: Sampler,
+    pace: Pace,
+    publish: Publish,
+}
+
+impl<Pace, Publish> Duty for Sampling<Pace, Publish>
+where
+    Pace: FnMut() -> Option<Tick> + Send,
+    Publish: FnMut(Snapshot) -> ControlFlow<()> + Send,
+{
+    fn begin(&mut self) -> Option<Batch> {
+        let tick = (self.pace)()?;
+        Some(self.sampler.begin(tick))
+    }
+
+    fn end(&mut self) -> ControlFlow<()> {
+        (self.publish)(self.sampler.end())
+    }
+}
+
+/// The collectors of one host.
 #[derive(Debug)]
-pub struct Sampler {
+struct Sampler {
+    host: Arc<Host>,
     info: HostInfo,
-    cpu: Worker<CpuMetrics>,
-    memory: Worker<MemoryMetrics>,
-    network: Worker<NetworkMetrics>,
-    disk: Worker<DiskMetrics>,
+    tick: Tick,
+    timestamp: Timestamp,
+    current: Arc<AtomicU64>,
+    cpu: Arc<Slow<Answer<CpuMetrics>>>,
+    memory: Arc<Slow<Answer<MemoryMetrics>>>,
+    network: Arc<Slow<Answer<NetworkMetrics>>>,
+    disk: Arc<Slow<Answer<DiskMetrics>>>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
+/// What a collector answered.
+#[derive(Debug)]
+struct Answer<M> {
+    /// The tick that it was asked for.
+    tick: u64,
+    duration: Duration,
+    outcome: Result<Report<M>, Error>,
+}
+
 impl Sampler {
-    /// Starts the collectors' threads. Fails only when the system gives no more threads.
-    pub fn new(host: &Arc<Host>) -> io::Result<Self> {
-        Ok(Self {
+    fn new(host: &Arc<Host>) -> Self {
+        let current = Arc::default();
+        Self {
+            host: Arc::clone(host),
             info: host.info(),
-            cpu: start::<Cpu>(host)?,
-            memory: start::<Memory>(host)?,
-            network: start::<Network>(host)?,
-            disk: start::<Disk>(host)?,
+            tick: Tick { number: 0, interval: Duration::ZERO, lateness: Duration::ZERO },
+            timestamp: now(),
+            cpu: collector::<Cpu>(host, &current),
+            memory: collector::<Memory>(host, &current),
+            network: collector::<Network>(host, &current),
+            disk: collector::<Disk>(host, &current),
+            current,
             since: BTreeMap::new(),
-        })
+        }
     }
 
-    /// Samples once: asks all collectors and waits for each until the deadline: half the interval, at
-    /// least 250 ms and at most a second. Never fails and never takes longer.
-    pub fn sample(&mut self, tick: Tick) -> Snapshot {
-        let timestamp = now();
-        let deadline =
-            Instant::now() + (tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
-        self.cpu.ask(tick.number);
-        self.memory.ask(tick.number);
-        self.network.ask(tick.number);
-        self.disk.ask(tick.number);
-        let cpu = self.cpu.answer(tick.number, deadline);
-        let memory = self.memory.answer(tick.number, deadline);
-        let network = self.network.answer(tick.number, deadline);
-        let disk = self.disk.answer(tick.number, deadline);
+    /// What is to be run for a tick: collectors take what their errands brought.
+    fn begin(&mut self, tick: Tick) -> Batch {
+        self.tick = tick;
+        self.timestamp = now();
+        self.current.store(tick.number, Ordering::Relaxed);
+        Batch {
+            errands: self.host.errands().wanted(),
+            awaited: vec![
+                self.cpu.clone(),
+                self.memory.clone(),
+                self.network.clone(),
+                self.disk.clone(),
+            ],
+            deadline: Instant::now()
+                + (tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE),
+        }
+    }
+
+    /// The snapshot of what came back.
+    fn end(&mut self) -> Snapshot {
+        let (tick, timestamp) = (self.tick, self.timestamp);
+        let (cpu, memory) = (outcome(&self.cpu, tick), outcome(&self.memory, tick));
+        let (network, disk) = (outcome(&self.network, tick), outcome(&self.disk, tick));
         let mut history =
             History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
         let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
@@ -108,10 +174,48 @@ impl Sampler {
     }
 }
 
-/// A collector's thread.
-fn start<C: Collector>(host: &Arc<Host>) -> io::Result<Worker<C::Metrics>> {
+/// A collector that notes for which tick it was asked.
+fn collector<C: Collector>(
+    host: &Arc<Host>,
+    current: &Arc<AtomicU64>,
+) -> Arc<Slow<Answer<C::Metrics>>> {
     let mut tracker = Tracker::<C>::new(host);
-    Worker::spawn(C::NAME, move || tracker.collect())
+    let current = Arc::clone(current);
+    Slow::new(move || {
+        let tick = current.load(Ordering::Relaxed);
+        let start = Instant::now();
+        let outcome = tracker.collect();
+        Answer { tick, duration: start.elapsed(), outcome }
+    })
+}
+
+/// How a collector did at one tick.
+#[derive(Debug)]
+enum Outcome<M> {
+    Collected {
+        report: Report<M>,
+        duration: Duration,
+    },
+    Failed {
+        error: Error,
+        duration: Duration,
+    },
+    Panicked(String),
+    /// Not there by the deadline; under way for so long.
+    Late(Duration),
+}
+
+fn outcome<M: Send + 'static>(collector: &Slow<Answer<M>>, tick: Tick) -> Outcome<M> {
+    match collector.take() {
+        Some(Ok(answer)) if answer.tick == tick.number => match answer.outcome {
+            Ok(report) => Outcome::Collected { report, duration: answer.duration },
+            Err(error) => Outcome::Failed { error, duration: answer.duration },
+        },
+        Some(Err(panic)) => Outcome::Panicked(panic),
+        Some(Ok(_)) | None => Outcome::Late(
+            collector.under_way_since().map(|since| since.elapsed()).unwrap_or_default(),
+        ),
+    }
 }
 
 /// Wall-clock time to the millisecond.
@@ -163,8 +267,8 @@ impl History {
                 let fix = Some("report this with the output of `perfwatch capture DIR`".to_owned());
                 (None, self.missing(name, State::Failed, reason, fix, None))
             }
-            Outcome::Late(asked) => {
-                let reason = format!("no answer for {:.1} s", asked.elapsed().as_secs_f64());
+            Outcome::Late(time) => {
+                let reason = format!("no answer for {:.1} s", time.as_secs_f64());
                 (None, self.missing(name, State::Late, reason, None, None))
             }
         }
@@ -205,5 +309,107 @@ impl History {
         let since = earlier.map_or(self.timestamp, |(_, since)| *since);
         self.now.insert(key, (state, since));
         since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn tick(number: u64) -> Tick {
+        Tick { number, interval: Duration::from_millis(500), lateness: Duration::ZERO }
+    }
+
+    fn sampler() -> Sampler {
+        Sampler::new(&Arc::new(Host::recorded("no such host".as_ref())))
+    }
+
+    /// Samples once for each tick.
+    fn run(sampler: Sampler, ticks: u64) -> Vec<Snapshot> {
+        let mut numbers = 0..ticks;
+        let (published, snapshots) = mpsc::channel();
+        let pace = move || numbers.next().map(tick);
+        let publish = move |snapshot| match published.send(snapshot) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        duty::start(Sampling { sampler, pace, publish }).unwrap();
+        snapshots.iter().collect()
+    }
+
+    fn memory() -> Report<MemoryMetrics> {
+        Memory::derive(None, &<Memory as Collector>::Reading::default())
+    }
+
+    #[test]
+    fn a_collector_that_panics_costs_its_section() {
+        let mut sampler = sampler();
+        let mut runs = 0;
+        sampler.memory = Slow::new(move || {
+            runs += 1;
+            assert!(runs != 1, "no such luck");
+            Answer { tick: runs - 1, duration: Duration::ZERO, outcome: Ok(memory()) }
+        });
+        let snapshots = run(sampler, 2);
+        let (first, second) = (&snapshots[0], &snapshots[1]);
+        assert!(first.memory.is_none());
+        assert_eq!(first.status.memory.state, State::Failed);
+        assert_eq!(
+            first.status.memory.reason.as_deref(),
+            Some("the collector panicked: no such luck")
+        );
+        assert!(second.memory.is_some(), "retried at the next tick");
+        assert_eq!(second.status.memory.since, second.timestamp);
+    }
+
+    #[test]
+    fn a_late_answer_is_never_taken_for_the_next_tick() {
+        let mut sampler = sampler();
+        let (release, gate) = mpsc::channel::<()>();
+        let current = Arc::clone(&sampler.current);
+        sampler.memory = Slow::new(move || {
+            let tick = current.load(Ordering::Relaxed);
+            let _ = gate.recv();
+            Answer { tick, duration: Duration::ZERO, outcome: Ok(memory()) }
+        });
+        let memory = Arc::clone(&sampler.memory);
+        let mut release = Some(release);
+        let (published, snapshots) = mpsc::channel();
+        let mut numbers = 0..3;
+        let pace = move || {
+            let number = numbers.next()?;
+            if number == 2 {
+                // The answer to tick 0 comes between two ticks.
+                drop(release.take());
+                while memory.under_way_since().is_some() {
+                    std::thread::yield_now();
+                }
+            }
+            Some(tick(number))
+        };
+        let publish = move |snapshot| match published.send(snapshot) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        duty::start(Sampling { sampler, pace, publish }).unwrap();
+        for _ in 0..2 {
+            let snapshot = snapshots.recv().unwrap();
+            assert_eq!((snapshot.memory, snapshot.status.memory.state), (None, State::Late));
+            assert_ne!(snapshot.status.cpu.state, State::Late, "the others are on time");
+        }
+        assert!(
+            snapshots.recv().unwrap().memory.is_some(),
+            "run anew, and answered for its own tick"
+        );
+    }
+
+    #[test]
+    fn a_state_says_since_when_it_lasts() {
+        let snapshots = run(sampler(), 2);
+        let (first, second) = (&snapshots[0], &snapshots[1]);
+        assert_eq!(first.status.cpu.state, State::Unavailable);
+        assert_eq!(second.status.cpu.since, first.timestamp);
     }
 }

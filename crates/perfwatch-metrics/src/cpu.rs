@@ -63,7 +63,8 @@ metrics! {
         /// Interrupts
         ///
         /// Interrupts of every kind since boot, the sum of all per-CPU columns of /proc/interrupts. Unlike
-        /// intr of /proc/stat it holds the TLB shootdowns too.
+        /// intr of /proc/stat it holds the TLB shootdowns too, and it falls when a CPU goes offline and takes
+        /// its column along.
         interrupts: Option<u64> = Counter(Count) from "/proc/interrupts",
     }
 }

@@ -7,31 +7,49 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use perfwatch_collect::{Sampler, Tick};
-use perfwatch_metrics::Snapshot;
+use perfwatch_collect::Tick;
 
-/// Samples at once and then at every tick, until `stop` is closed or `publish` fails.
-pub(crate) fn run<E>(
-    sampler: &mut Sampler,
+/// The ticks of one run.
+#[derive(Debug)]
+pub(crate) struct Ticker {
     interval: Duration,
-    stop: &Receiver<()>,
-    mut publish: impl FnMut(Snapshot) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut tick = Tick { number: 0, interval, lateness: Duration::ZERO };
-    let mut planned = Instant::now();
-    loop {
+    /// Closed when it is over.
+    stop: Receiver<()>,
+    last: Option<Last>,
+}
+
+/// The tick before.
+#[derive(Debug)]
+struct Last {
+    number: u64,
+    planned: Instant,
+    began: Instant,
+}
+
+impl Ticker {
+    /// Ticks until the sender of `stop` is dropped.
+    pub(crate) fn new(interval: Duration, stop: Receiver<()>) -> Self {
+        Self { interval, stop, last: None }
+    }
+
+    /// The first tick at once, every other one when it is due. None when it is over.
+    pub(crate) fn next(&mut self) -> Option<Tick> {
+        let (number, planned) = match &self.last {
+            None => (0, Instant::now()),
+            Some(last) => {
+                let planned =
+                    Instant::now() + until_next(self.interval, since_epoch(), last.began.elapsed());
+                let wait = planned.saturating_duration_since(Instant::now());
+                if self.stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    return None;
+                }
+                let steps = (planned - last.planned).as_secs_f64() / self.interval.as_secs_f64();
+                (last.number.saturating_add((steps.round() as u64).max(1)), planned)
+            }
+        };
         let began = Instant::now();
-        publish(sampler.sample(tick))?;
-        let next = Instant::now() + until_next(interval, since_epoch(), began.elapsed());
-        if stop.recv_timeout(next.saturating_duration_since(Instant::now()))
-            != Err(RecvTimeoutError::Timeout)
-        {
-            return Ok(());
-        }
-        let steps = (next - planned).as_secs_f64() / interval.as_secs_f64();
-        tick.number = tick.number.saturating_add((steps.round() as u64).max(1));
-        tick.lateness = next.elapsed();
-        planned = next;
+        self.last = Some(Last { number, planned, began });
+        Some(Tick { number, interval: self.interval, lateness: began - planned })
     }
 }
 

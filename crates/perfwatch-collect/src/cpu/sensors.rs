@@ -1,4 +1,4 @@
-//! Frequency and temperature, in a slow lane of their own: some drivers take 20 ms for the frequency of a core
+//! Frequency and temperature, on an errand of their own: some drivers take 20 ms for the frequency of a core
 //! by design, a sensor behind a bus may hang, and neither may delay the CPU times. What did not come in time
 //! is shown as it last was, with its age.
 //!
@@ -13,13 +13,10 @@ use std::time::{Duration, Instant};
 use perfwatch_metrics::State;
 
 use super::MAX_CPUS;
+use crate::errand::Slow;
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{Host, KernelFile};
-use crate::lane::Lane;
 use crate::parse::{fraction, lines, number, words};
-
-/// How long a tick waits for the sensors. A hundred of them take 1 ms.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// An older value is no longer shown.
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -53,60 +50,43 @@ pub(super) struct SensorReading {
     pub(super) problems: Vec<Problem>,
 }
 
-/// The slow lane.
+/// The errand, and what it brought last.
 #[derive(Debug)]
 pub(super) struct Sensors {
-    /// None when its thread could not be started.
-    lane: Option<Lane<SensorReading>>,
+    errand: Arc<Slow<SensorReading>>,
     last: Option<(Instant, SensorReading)>,
 }
 
 impl Sensors {
     pub(super) fn new(host: &Arc<Host>) -> Self {
         let mut files = SensorFiles::new(Arc::clone(host));
-        Self { lane: Lane::spawn("sensors", move || files.read()).ok(), last: None }
+        let errand = Slow::new(move || files.read());
+        host.errands().add(&errand);
+        Self { errand, last: None }
     }
 
-    /// Sends the slow reads on their way.
-    pub(super) fn ask(&mut self) {
-        if let Some(lane) = &mut self.lane {
-            // An answer that came after its tick is newer than what is held.
-            if let Ok(answer) = lane.answer(Instant::now()) {
-                self.last = answer.outcome.ok().map(|reading| (Instant::now(), reading));
+    /// What the sensors say, or last said.
+    pub(super) fn read(&mut self, into: &mut SensorReading) {
+        let now = Instant::now();
+        let trouble = match self.errand.take() {
+            Some(Ok(reading)) => {
+                self.last = Some((now, reading));
+                None
             }
-            lane.ask(0);
-        }
-    }
-
-    /// Waits a little for the answer, and shows what there is.
-    pub(super) fn answer(&mut self, now: Instant, into: &mut SensorReading) {
-        let trouble = match self.lane.as_mut().map(|lane| lane.answer(now + PATIENCE)) {
-            Some(Ok(answer)) => match answer.outcome {
-                Ok(reading) => {
-                    self.last = Some((now, reading));
-                    None
-                }
-                Err(panic) => {
-                    Some((State::Failed, format!("reading the sensors panicked: {panic}")))
-                }
-            },
-            Some(Err(_)) => Some((State::Late, "the sensors' files have not answered".to_owned())),
-            None => Some((State::Failed, "no thread could be started for the sensors".to_owned())),
+            Some(Err(panic)) => {
+                Some((State::Failed, format!("reading the sensors panicked: {panic}")))
+            }
+            None => Some((State::Late, "the sensors' files have not answered".to_owned())),
         };
-        self.last =
-            self.last.take().filter(|(at, _)| now.saturating_duration_since(*at) <= MAX_AGE);
+        let age = |at: &Instant| now.saturating_duration_since(*at);
+        self.last = self.last.take().filter(|(at, _)| age(at) <= MAX_AGE);
         *into = self.last.as_ref().map(|(_, reading)| reading.clone()).unwrap_or_default();
-        let Some((state, reason)) = trouble else { return };
-        let reason = match &self.last {
-            Some((at, _)) => {
-                format!(
-                    "{reason}: the values are {} s old",
-                    now.saturating_duration_since(*at).as_secs()
-                )
-            }
-            None => reason,
-        };
+        let Some((state, mut reason)) = trouble else { return };
+        if let Some((at, _)) = &self.last {
+            reason = format!("{reason}: the values are {} s old", age(at).as_secs());
+        }
         for part in ["frequency_mhz", "temperature_celsius"] {
+            into.problems.retain(|problem| problem.part != part);
             let fix = None;
             into.problems.push(Problem {
                 part: part.to_owned(),
@@ -125,6 +105,8 @@ struct SensorFiles {
     policies: Vec<Policy>,
     sensors: Vec<Sensor>,
     found_at: Option<Instant>,
+    /// How many CPUs /proc/cpuinfo named with a frequency at the last tick.
+    listed: usize,
 }
 
 /// A group of CPUs that change their frequency together.
@@ -142,7 +124,7 @@ struct Sensor {
 impl SensorFiles {
     fn new(host: Arc<Host>) -> Self {
         let cpuinfo = host.procfs("cpuinfo");
-        Self { host, cpuinfo, policies: Vec::new(), sensors: Vec::new(), found_at: None }
+        Self { host, cpuinfo, policies: Vec::new(), sensors: Vec::new(), found_at: None, listed: 0 }
     }
 
     fn read(&mut self) -> SensorReading {
@@ -183,7 +165,12 @@ impl SensorFiles {
             // Without a single source the host has no frequency; an unreadable cpuinfo is an error.
             return listed.map(|_| by_cpu);
         }
-        if listed.is_ok_and(|count| count == self.policies.len()) {
+        let count = listed.unwrap_or_default();
+        if std::mem::replace(&mut self.listed, count) != count {
+            // A CPU went on or offline, and its policy with it.
+            self.policies = find_policies(&self.host);
+        }
+        if count == self.policies.len() {
             return Ok(by_cpu);
         }
         by_cpu.clear();

@@ -4,19 +4,26 @@
 //! `none` and of loop devices are left out. The table is that of PID 1, whose mount namespace is the host's
 //! even when PerfWatch runs in one of its own; it is read again only when the kernel says that it changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use perfwatch_metrics::State;
 
-use super::prober::{Outcome, Prober};
+use crate::errand::Slow;
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::parse::{lines, set_text, shown, unescape_octal, words};
 
 /// Most mounts that are asked for, in the order of the table. The rest is left out, and `truncated` says so.
 pub const MAX_PARTITIONS: usize = 512;
+
+/// A file system that takes longer to fail is paused.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// First pause, and longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// One mount of a file system on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +47,15 @@ pub(super) struct PartitionReading {
     outcome: Outcome,
 }
 
+/// What is known of a file system at this tick.
+#[derive(Debug)]
+enum Outcome {
+    Known(FileSystemBlocks),
+    /// Asked so long ago and not answered; None when it is asked at the next tick.
+    Waiting(Option<Duration>),
+    Failed(String),
+}
+
 impl PartitionReading {
     pub(super) fn blocks(&self) -> Option<&FileSystemBlocks> {
         match &self.outcome {
@@ -50,71 +66,95 @@ impl PartitionReading {
 
     /// Why its figures are missing.
     pub(super) fn problem(&self) -> Option<Problem> {
-        let gone = || {
-            Some(format!(
-                "check what is behind {}; `umount -l {}` if it is gone",
-                self.device, self.name
-            ))
-        };
         let (state, reason, fix) = match &self.outcome {
             Outcome::Known(_) => return None,
-            Outcome::Waiting(since) => (
+            Outcome::Waiting(Some(time)) => (
                 State::Late,
-                format!("statvfs has not answered for {}", seconds(since.elapsed())),
-                gone(),
+                format!("statvfs has not answered for {:.1} s", time.as_secs_f64()),
+                Some(format!("check what is behind {}; `umount -l` it if it is gone", self.device)),
             ),
+            Outcome::Waiting(None) => {
+                (State::Late, "mounted since the last sample: asked at the next".to_owned(), None)
+            }
             Outcome::Failed(error) => (State::Failed, format!("statvfs: {error}"), None),
         };
         Some(Problem { part: format!("partitions.{}", self.name), state, reason, fix })
     }
 }
 
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
-}
-
-/// The mount table and the threads that ask its file systems.
+/// The mount table, and an errand to each of its file systems.
 #[derive(Debug)]
 pub(super) struct MountTable {
-    of_init: KernelFile,
-    of_self: KernelFile,
+    host: Arc<Host>,
+    /// Of PID 1, or of PerfWatch itself where that cannot be read.
+    table: KernelFile,
     filesystems: KernelFile,
-    mounts: Option<Vec<Mount>>,
-    prober: Prober,
+    /// None until it could be read.
+    mounts: Option<Vec<Asked>>,
+    truncated: bool,
+}
+
+/// A mount that is asked how full it is.
+#[derive(Debug)]
+struct Asked {
+    mount: Mount,
+    errand: Arc<Slow<Result<FileSystemBlocks, String>>>,
 }
 
 impl MountTable {
+    /// Reads the table at once, so that the first tick can ask already.
     pub(super) fn new(host: &Arc<Host>) -> Self {
-        Self {
-            of_init: host.procfs("1/mounts"),
-            of_self: host.procfs("self/mounts"),
+        let mut table = Self {
+            host: Arc::clone(host),
+            table: host.procfs("1/mounts"),
             filesystems: host.procfs("filesystems"),
             mounts: None,
-            prober: Prober::new(host),
-        }
+            truncated: false,
+        };
+        // A failure shows itself again, and is reported, at the first tick.
+        let _ = table.refresh();
+        table
     }
 
-    /// Reads the table if it changed, asks every file system, and says whether [`MAX_PARTITIONS`] cut some off.
+    /// What every file system on a device answered since the last tick. Says whether [`MAX_PARTITIONS`] cut some
+    /// off.
     pub(super) fn read(&mut self, into: &mut Vec<PartitionReading>) -> Result<bool, Error> {
         into.clear();
-        // Each is asked, whatever the other says: asking also takes note of the change.
-        let changed = [self.of_init.changed(), self.of_self.changed()];
-        if self.mounts.is_none() || changed.contains(&true) {
-            self.mounts = None;
-            let mounts = self.read_table()?;
-            self.prober.forget_all_but(&mounts);
-            self.mounts = Some(mounts);
-        }
-        let mounts = self.mounts.as_deref().unwrap_or_default();
-        let asked = mounts.get(..MAX_PARTITIONS).unwrap_or(mounts);
-        self.prober.ask(asked, Instant::now());
-        into.extend(asked.iter().map(|mount| PartitionReading {
+        self.refresh()?;
+        into.extend(self.mounts.iter().flatten().map(|Asked { mount, errand }| PartitionReading {
             name: mount.name.clone(),
             device: mount.device.clone(),
             fstype: mount.fstype.clone(),
-            outcome: self.prober.outcome(mount),
+            outcome: match errand.take() {
+                Some(Ok(Ok(blocks))) => Outcome::Known(blocks),
+                Some(Ok(Err(error)) | Err(error)) => Outcome::Failed(error),
+                None => Outcome::Waiting(errand.under_way_since().map(|since| since.elapsed())),
+            },
         }));
-        Ok(asked.len() < mounts.len())
+        Ok(self.truncated)
+    }
+
+    /// Reads the table if it changed. Mounts that stay keep their errands.
+    fn refresh(&mut self) -> Result<(), Error> {
+        if self.mounts.is_some() && !self.table.changed() {
+            return Ok(());
+        }
+        let mut earlier: HashMap<_, _> = self
+            .mounts
+            .take()
+            .into_iter()
+            .flatten()
+            .map(|asked| (Arc::clone(&asked.mount.mountpoint), asked.errand))
+            .collect();
+        let mounts = self.read_table()?;
+        self.truncated = mounts.len() > MAX_PARTITIONS;
+        let ask = |mount: Mount| {
+            let errand =
+                earlier.remove(&mount.mountpoint).unwrap_or_else(|| errand(&self.host, &mount));
+            Asked { mount, errand }
+        };
+        self.mounts = Some(mounts.into_iter().take(MAX_PARTITIONS).map(ask).collect());
+        Ok(())
     }
 
     fn read_table(&mut self) -> Result<Vec<Mount>, Error> {
@@ -122,12 +162,42 @@ impl MountTable {
             .filesystems
             .parse(|text| Ok(lines(text).filter_map(|(_, line)| device_fstype(line)).collect()))?;
         let parse = |text: &[u8]| parse_mounts(text, &device_types);
-        match self.of_init.parse(parse) {
+        match self.table.parse(parse) {
             // hidepid, or no PID 1 in sight.
-            Err(Error::Read { .. }) => self.of_self.parse(parse),
+            Err(Error::Read { .. }) => {
+                self.table = self.host.procfs("self/mounts");
+                self.table.parse(parse)
+            }
             other => other,
         }
     }
+}
+
+/// Asks a file system. One that took long to fail is left alone for a while, twice as long each time.
+fn errand(host: &Arc<Host>, mount: &Mount) -> Arc<Slow<Result<FileSystemBlocks, String>>> {
+    let (asked, mountpoint) = (Arc::clone(host), Arc::clone(&mount.mountpoint));
+    let mut pause = Duration::ZERO;
+    let mut paused: Option<(Instant, String)> = None;
+    let errand = Slow::new(move || {
+        let start = Instant::now();
+        if let Some((until, error)) = paused.take_if(|(until, _)| start < *until) {
+            let answer =
+                Err(format!("{error}; asked again in {:.0} s", (until - start).as_secs_f64()));
+            paused = Some((until, error));
+            return answer;
+        }
+        let answer = asked.statvfs(&mountpoint).map_err(|error| error.to_string());
+        match &answer {
+            Err(error) if start.elapsed() > SLOW => {
+                pause = pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                paused = Some((Instant::now() + pause, error.clone()));
+            }
+            _ => pause = Duration::ZERO,
+        }
+        answer
+    });
+    host.errands().add(&errand);
+    errand
 }
 
 /// The type named by a line of /proc/filesystems, if it needs a device: `\text4`, but not `nodev\ttmpfs`. ZFS

@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use perfwatch_collect::{Host, Sampler, Tick};
+use perfwatch_collect::Host;
 
+use super::snapshot::samples;
 use crate::cli::CaptureArgs;
 use crate::config::Settings;
 
@@ -37,7 +38,5 @@ fn capture(settings: &Settings, args: &CaptureArgs, instant: &str) -> anyhow::Re
     let dir = args.dir.join(instant);
     let host = Host::new(settings.roots.clone());
     let host = host.capturing(&dir).with_context(|| format!("writing to {}", dir.display()))?;
-    let mut sampler = Sampler::new(&Arc::new(host)).context("starting the collectors")?;
-    sampler.sample(Tick { number: 0, interval: APART, lateness: Duration::ZERO });
-    Ok(())
+    samples(&Arc::new(host), APART, 1).map(drop)
 }

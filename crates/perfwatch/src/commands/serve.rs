@@ -1,11 +1,12 @@
 //! `perfwatch serve`: sample, and stream what was sampled.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
-use std::thread;
 
-use anyhow::Context;
-use perfwatch_collect::{Host, Sampler};
+use anyhow::{Context, anyhow};
+use perfwatch_collect::{Host, sampler};
+use perfwatch_metrics::Snapshot;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use crate::bus::{Latest, Publisher};
 use crate::config::Settings;
 use crate::http::{self, AppState};
 use crate::journal::Journal;
-use crate::ticker;
+use crate::ticker::Ticker;
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -45,43 +46,48 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let interval_ms = settings.interval.as_millis() as u64;
     info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
 
-    let state = AppState::new(latest, settings.interval, host.info().hostname.as_deref());
+    let state = AppState::new(latest.clone(), settings.interval, host.info().hostname.as_deref());
     let (stop, stopping) = watch::channel(false);
     let stopped = async move {
-        tokio::select! {
-            _ = terminate.recv() => info!("stopping on SIGTERM"),
-            _ = interrupt.recv() => info!("stopping on SIGINT"),
-        }
+        let told = tokio::select! {
+            _ = terminate.recv() => Ok("SIGTERM"),
+            _ = interrupt.recv() => Ok("SIGINT"),
+            () = ended(latest) => Err(anyhow!("sampling ended by itself")),
+        };
+        let told = told.map(|signal| info!(signal, "stopping"));
         // Closes the bus, which ends the live streams, and then the connections.
         drop(sampling);
         let _ = stop.send(true);
+        told
     };
-    tokio::join!(http::serve(listener, http::router(state), stopping), stopped);
-    Ok(())
+    let ((), told) = tokio::join!(http::serve(listener, http::router(state), stopping), stopped);
+    told
 }
 
-/// Starts the sampling thread. It stops when what is returned first is dropped.
+/// Starts sampling. It stops when what is returned first is dropped.
 fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
 ) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
-    let mut sampler = Sampler::new(host).context("starting the collectors")?;
-    let (mut publisher, latest) = Publisher::new();
     let (running, stop) = mpsc::channel();
-    let interval = settings.interval;
-    let sample = move || {
-        let mut journal = Journal::default();
-        let ended = ticker::run(&mut sampler, interval, &stop, |snapshot| {
-            journal.note(&snapshot.status);
-            publisher.publish(&snapshot)
-        });
-        if let Err(error) = ended {
-            error!(%error, "sampling ended: a snapshot could not be written as JSON");
+    let mut ticker = Ticker::new(settings.interval, stop);
+    let (mut publisher, latest) = Publisher::new();
+    let mut journal = Journal::default();
+    let publish = move |snapshot: Snapshot| {
+        journal.note(&snapshot.status);
+        match publisher.publish(&snapshot) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                error!(%error, "writing a snapshot as JSON failed");
+                ControlFlow::Break(())
+            }
         }
     };
-    thread::Builder::new()
-        .name("ticker".to_owned())
-        .spawn(sample)
-        .context("starting the sampling thread")?;
+    sampler::start(host, move || ticker.next(), publish).context("starting to sample")?;
     Ok((running, latest))
+}
+
+/// Returns when nothing samples any more.
+async fn ended(mut latest: Latest) {
+    while latest.changed().await.is_ok() {}
 }

@@ -1,12 +1,13 @@
 //! `perfwatch snapshot`: one look at everything, with rates.
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use perfwatch_collect::{Host, Sampler, Tick};
+use perfwatch_collect::{Host, Tick, sampler};
 use perfwatch_metrics::Snapshot;
 
 use crate::cli::SnapshotArgs;
@@ -29,11 +30,28 @@ pub(crate) fn run(settings: &Settings, args: &SnapshotArgs) -> anyhow::Result<()
 
 /// Samples twice, `window` apart, and returns the second snapshot.
 pub(crate) fn sample(host: &Arc<Host>, window: Duration) -> anyhow::Result<Snapshot> {
-    let mut sampler = Sampler::new(host).context("starting the collectors")?;
-    let tick = Tick { number: 0, interval: window, lateness: Duration::ZERO };
+    samples(host, window, 2)?.pop().context("sampling ended by itself")
+}
+
+/// Samples so many times, `window` apart.
+pub(crate) fn samples(
+    host: &Arc<Host>,
+    window: Duration,
+    count: u32,
+) -> anyhow::Result<Vec<Snapshot>> {
     let start = Instant::now();
-    sampler.sample(tick);
-    let second = start + window;
-    thread::sleep(second.saturating_duration_since(Instant::now()));
-    Ok(sampler.sample(Tick { number: 1, lateness: second.elapsed(), ..tick }))
+    let mut numbers = 0..count;
+    let pace = move || {
+        let number = numbers.next()?;
+        let due = start + window * number;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        Some(Tick { number: number.into(), interval: window, lateness: due.elapsed() })
+    };
+    let (published, snapshots) = mpsc::channel();
+    let publish = move |snapshot| match published.send(snapshot) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    sampler::start(host, pace, publish).context("starting to sample")?;
+    Ok(snapshots.iter().collect())
 }

@@ -1,0 +1,140 @@
+//! Work that may not come back in time, or ever: a read that hangs, a mount whose server is gone.
+//!
+//! An errand is run by one thread at a time and never twice at once. Whoever needs its answer takes what has come
+//! and never waits.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+/// Something that is run at every tick.
+pub trait Errand: Send + Sync {
+    /// Runs it, unless it is under way already.
+    fn run(&self);
+}
+
+/// An errand with an answer.
+pub(crate) struct Slow<T> {
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    /// None while it is under way.
+    work: Option<Box<dyn FnMut() -> T + Send>>,
+    under_way_since: Option<Instant>,
+    /// The newest answer that was not taken yet, or what the panic said.
+    answer: Option<Result<T, String>>,
+}
+
+impl<T: Send + 'static> Slow<T> {
+    /// An errand that was not run yet.
+    pub(crate) fn new(work: impl FnMut() -> T + Send + 'static) -> Arc<Self> {
+        let state = State { work: Some(Box::new(work)), under_way_since: None, answer: None };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// The newest answer, once. The error is what a panic said.
+    pub(crate) fn take(&self) -> Option<Result<T, String>> {
+        self.lock().answer.take()
+    }
+
+    /// Since when it is under way.
+    pub(crate) fn under_way_since(&self) -> Option<Instant> {
+        self.lock().under_way_since
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // The work runs outside the lock, so a panic leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send + 'static> Errand for Slow<T> {
+    fn run(&self) {
+        let work = {
+            let mut state = self.lock();
+            let work = state.work.take();
+            state.under_way_since = work.is_some().then(Instant::now).or(state.under_way_since);
+            work
+        };
+        let Some(mut work) = work else { return };
+        let answer =
+            catch_unwind(AssertUnwindSafe(&mut work)).map_err(|panic| said(panic.as_ref()));
+        let mut state = self.lock();
+        state.work = Some(work);
+        state.under_way_since = None;
+        state.answer = Some(answer);
+    }
+}
+
+impl<T> fmt::Debug for Slow<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slow")
+    }
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The errands of a host's collectors, to be run before the collectors at every tick. An errand is forgotten when
+/// its collector drops it.
+#[derive(Default)]
+pub struct Errands(Mutex<Vec<Weak<dyn Errand>>>);
+
+impl Errands {
+    /// Adds one.
+    pub(crate) fn add<T: Send + 'static>(&self, errand: &Arc<Slow<T>>) {
+        let weak: Weak<Slow<T>> = Arc::downgrade(errand);
+        self.lock().push(weak);
+    }
+
+    /// All that somebody still wants.
+    pub fn wanted(&self) -> Vec<Arc<dyn Errand>> {
+        let mut errands = self.lock();
+        errands.retain(|errand| errand.strong_count() > 0);
+        errands.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn Errand>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Errands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Errands")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_answer_and_the_errand_can_be_run_again() {
+        let mut runs = 0;
+        let errand = Slow::new(move || {
+            runs += 1;
+            assert!(runs > 1, "the first run fails");
+            runs
+        });
+        errand.run();
+        assert_eq!(errand.take(), Some(Err("the first run fails".to_owned())));
+        errand.run();
+        assert_eq!(errand.take(), Some(Ok(2)));
+        assert_eq!(errand.take(), None);
+    }
+
+    #[test]
+    fn an_errand_that_nobody_holds_is_forgotten() {
+        let errands = Errands::default();
+        let kept = Slow::new(|| 1);
+        errands.add(&kept);
+        errands.add(&Slow::new(|| 2));
+        assert_eq!(errands.wanted().len(), 1);
+    }
+}
