@@ -165,6 +165,15 @@ impl Host {
         Some(String::from_utf8_lossy(file.read().ok()?.trim_ascii()).into_owned())
     }
 
+    /// The device that `/` is on, for a mount table that calls it `/dev/root`.
+    pub fn root_device(&self) -> Option<String> {
+        let device = rustix::fs::stat(&self.roots.rootfs).ok()?.st_dev;
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let uevent = self.sysfs_text(&format!("dev/block/{major}:{minor}/uevent"))?;
+        let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+        Some(format!("/dev/{name}"))
+    }
+
     /// Whose numbers these are.
     pub fn info(&self) -> HostInfo {
         let text = |path: &str| {

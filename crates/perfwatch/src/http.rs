@@ -23,7 +23,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use server::serve;
 
 /// Most WebSocket clients at a time. One more is refused with 503.
-const MAX_LIVE_CLIENTS: usize = 1024;
+const MAX_LIVE_CLIENTS: u32 = 1024;
 
 /// What the routes need to know.
 #[derive(Debug, Clone)]
@@ -37,8 +37,16 @@ pub(crate) struct AppState {
 impl AppState {
     /// `hostname` is a name under which browsers may reach this server.
     pub(crate) fn new(latest: Latest, interval: Duration, hostname: Option<&str>) -> Self {
-        let live_clients = Arc::new(Semaphore::new(MAX_LIVE_CLIENTS));
+        let live_clients = Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize));
         Self { latest, interval, hostname: hostname.map(Arc::from), live_clients }
+    }
+}
+
+impl AppState {
+    /// Waits until every live stream has ended.
+    pub(crate) async fn live_streams_end(&self) {
+        // The semaphore is never closed.
+        let _ = self.live_clients.acquire_many(MAX_LIVE_CLIENTS).await;
     }
 }
 

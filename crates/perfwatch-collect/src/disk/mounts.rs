@@ -148,7 +148,10 @@ impl MountTable {
             .collect();
         let mounts = self.read_table()?;
         self.truncated = mounts.len() > MAX_PARTITIONS;
-        let ask = |mount: Mount| {
+        let ask = |mut mount: Mount| {
+            if matches!(mount.device.as_str(), "/dev/root" | "rootfs") {
+                mount.device = self.host.root_device().unwrap_or(mount.device);
+            }
             let errand =
                 earlier.remove(&mount.mountpoint).unwrap_or_else(|| errand(&self.host, &mount));
             Asked { mount, errand }

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use perfwatch_collect::{Host, sampler};
@@ -10,13 +11,17 @@ use perfwatch_metrics::Snapshot;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tokio::time::timeout;
+use tracing::{debug, error, info};
 
 use crate::bus::{Latest, Publisher};
 use crate::config::Settings;
 use crate::http::{self, AppState};
 use crate::journal::Journal;
 use crate::ticker::Ticker;
+
+/// How long clients may take to read why their stream ends.
+const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -60,7 +65,11 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         let _ = stop.send(true);
         told
     };
-    let ((), told) = tokio::join!(http::serve(listener, http::router(state), stopping), stopped);
+    let router = http::router(state.clone());
+    let ((), told) = tokio::join!(http::serve(listener, router, stopping), stopped);
+    if timeout(STREAMS_DEADLINE, state.live_streams_end()).await.is_err() {
+        debug!("some live streams did not end in time");
+    }
     told
 }
 

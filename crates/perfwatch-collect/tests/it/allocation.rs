@@ -1,0 +1,76 @@
+//! In the steady state parsers allocate nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use perfwatch_collect::Host;
+use perfwatch_collect::collector::Collector;
+use perfwatch_collect::cpu::{CpuReading, parse_cpuinfo, parse_interrupts, parse_stat};
+use perfwatch_collect::disk::{Disk, DiskReading, parse_diskstats};
+use perfwatch_collect::memory::{
+    Meminfo, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat, parse_zoneinfo,
+};
+use perfwatch_collect::network::{
+    NetworkReading, StateCounts, parse_net_dev, parse_snmp_established, parse_sockstat,
+    parse_tcp_table,
+};
+
+use crate::hosts::fixture;
+
+fn allocations<T>(mut parse: impl FnMut() -> T) -> u64 {
+    for _ in 0..2 {
+        parse();
+    }
+    allocation_counter::measure(|| (0..10).for_each(|_| drop(black_box(parse())))).count_total
+}
+
+#[test]
+fn parsers_allocate_nothing() {
+    let tree = fixture("server128", "t0").join("proc");
+    let read = |file: &str| fs::read(tree.join(file)).unwrap();
+    let old = fs::read(fixture("oldkernel", "t0").join("proc/zoneinfo")).unwrap();
+    let (stat, interrupts, cpuinfo) = (read("stat"), read("interrupts"), read("cpuinfo"));
+    let (meminfo, vmstat) = (read("meminfo"), read("vmstat"));
+    let (dev, snmp, sockstat, tcp) =
+        (read("net/dev"), read("net/snmp"), read("net/sockstat"), read("net/tcp"));
+    let diskstats = read("diskstats");
+    let (mut cpu, mut mhz) = (CpuReading::default(), Vec::new());
+    let (mut memory, mut counters) = (Meminfo::default(), Vmstat::default());
+    let (mut network, mut disk) = (NetworkReading::default(), DiskReading::default());
+    let mut sockets = StateCounts::default();
+    let counts = BTreeMap::from([
+        ("stat", allocations(|| parse_stat(&stat, &mut cpu).unwrap())),
+        ("interrupts", allocations(|| parse_interrupts(&interrupts).unwrap())),
+        ("cpuinfo", allocations(|| parse_cpuinfo(&cpuinfo, &mut mhz).unwrap())),
+        ("meminfo", allocations(|| parse_meminfo(&meminfo, &mut memory).unwrap())),
+        ("vmstat", allocations(|| parse_vmstat(&vmstat, &mut counters).unwrap())),
+        ("zoneinfo", allocations(|| parse_zoneinfo(&old))),
+        ("net/dev", allocations(|| parse_net_dev(&dev, &mut network.interfaces).unwrap())),
+        ("net/snmp", allocations(|| parse_snmp_established(&snmp).unwrap())),
+        ("net/sockstat", allocations(|| parse_sockstat(&sockstat).unwrap())),
+        ("net/tcp", allocations(|| parse_tcp_table(&tcp, &mut sockets).unwrap())),
+        ("diskstats", allocations(|| parse_diskstats(&diskstats, &mut disk.devices).unwrap())),
+    ]);
+    assert!(counts.values().all(|count| *count == 0), "{counts:?}");
+}
+
+/// The whole of a read, files included. (That of the CPU and of partitions takes answers from errands.)
+#[test]
+fn reading_memory_allocates_nothing() {
+    let mut memory = Memory::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
+    let mut reading = MemoryReading::default();
+    assert_eq!(allocations(|| memory.read(&mut reading).unwrap()), 0);
+}
+
+/// Deriving makes what is reported: names, and nodes of the maps.
+#[test]
+fn deriving_allocates_only_what_it_reports() {
+    let mut disk = Disk::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
+    let mut reading = DiskReading::default();
+    disk.read(&mut reading).unwrap();
+    let count = allocations(|| Disk::derive(None, &reading)) / 10;
+    let entries = reading.devices.len() as u64 + 20;
+    assert!(count <= entries * 8, "{count} allocations for {entries} entries");
+}

@@ -1,0 +1,72 @@
+//! Every recorded host gives one reviewed snapshot.
+
+use std::fmt::Debug;
+use std::fs;
+use std::time::Duration;
+
+use perfwatch_collect::collector::{Collector, Report};
+use perfwatch_collect::cpu::Cpu;
+use perfwatch_collect::disk::Disk;
+use perfwatch_collect::memory::Memory;
+use perfwatch_collect::network::Network;
+use serde_json::{Value, json};
+
+use crate::hosts::{fixture, replay};
+
+fn section<C: Collector<Metrics: serde::Serialize + Debug>>(host: &str) -> Value {
+    let (before, now) = (fixture(host, "t0"), fixture(host, "t1"));
+    let elapsed_ms = fs::read_to_string(before.with_file_name("elapsed_ms")).unwrap();
+    let elapsed = Duration::from_millis(elapsed_ms.trim().parse().unwrap());
+    match replay::<C>(&before, &now, elapsed) {
+        Ok(Report { metrics, problems, truncated }) => {
+            let problems: Vec<_> = problems
+                .iter()
+                .map(|problem| {
+                    format!("{}: {}: {}", problem.part, problem.state.word(), here(&problem.reason))
+                })
+                .collect();
+            json!({ "metrics": metrics, "problems": problems, "truncated": truncated })
+        }
+        Err(error) => json!({ "error": here(&error.to_string()), "state": error.state().word() }),
+    }
+}
+
+/// Paths in messages without where the project lies.
+fn here(text: &str) -> String {
+    text.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/"), "")
+}
+
+fn check(host: &str) {
+    let snapshot = json!({
+        "cpu": section::<Cpu>(host),
+        "memory": section::<Memory>(host),
+        "network": section::<Network>(host),
+        "disk": section::<Disk>(host),
+    });
+    insta::assert_json_snapshot!(host, snapshot);
+}
+
+#[test]
+fn this_virtual_machine() {
+    check("vm");
+}
+
+#[test]
+fn a_server_with_128_cpus() {
+    check("server128");
+}
+
+#[test]
+fn a_kernel_of_2010() {
+    check("oldkernel");
+}
+
+#[test]
+fn an_arm_board_with_kernel_4_18() {
+    check("kernel418");
+}
+
+#[test]
+fn a_container_without_sys() {
+    check("container");
+}

@@ -1,0 +1,199 @@
+//! What the commands print.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::process::{Running, fixture, perfwatch, stdout};
+
+/// The ids of all values in a JSON object, without the keys that vary from host to host.
+fn ids(snapshot: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, path: &str, ids: &mut BTreeSet<String>) {
+        let Value::Object(fields) = value else {
+            ids.insert(path.to_owned());
+            return;
+        };
+        let varying = matches!(path, "network.interfaces" | "disk.devices" | "disk.partitions");
+        for (name, value) in fields {
+            match value {
+                Value::Object(object) if varying => {
+                    ids.extend(object.keys().map(|field| format!("{path}.{field}")));
+                }
+                _ => walk(value, &format!("{path}.{name}"), ids),
+            }
+        }
+    }
+    let mut ids = BTreeSet::new();
+    for section in ["cpu", "memory", "network", "disk"] {
+        walk(&snapshot[section], section, &mut ids);
+    }
+    ids
+}
+
+#[test]
+fn a_snapshot_holds_every_metric_of_the_specification_by_its_name() {
+    let snapshot: Value =
+        serde_json::from_str(&stdout(perfwatch().args(["snapshot", "--json"]))).unwrap();
+    let golden = include_str!("../../../perfwatch-metrics/golden_ids.txt")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(ids(&snapshot), golden);
+    assert_eq!(snapshot["perf_events"], Value::Null);
+    assert_eq!(snapshot["status"]["perf_events"]["state"], "disabled");
+    assert!(snapshot["cpu"]["usage_percent"].is_number(), "rates are there");
+    assert!(snapshot["memory"]["pgfault_per_sec"].is_number());
+}
+
+#[test]
+fn a_table_holds_a_line_for_each_series() {
+    let table = stdout(perfwatch().args(["snapshot", "--over", "100ms"]));
+    for id in [
+        "cpu.usage_percent ",
+        "cpu.per_core{core=\"0\"} ",
+        "memory.total_bytes ",
+        "perf_events: disabled",
+    ] {
+        assert!(table.contains(id), "{id}\n{table}");
+    }
+    assert!(!table.contains('\x1b'));
+}
+
+#[test]
+fn watch_prints_a_line_of_json_a_tick_and_ends_with_its_reader() {
+    let mut child =
+        perfwatch().args(["watch", "--interval", "500ms"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut child = Running(child);
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let (first, second) = (next(), next());
+    assert_eq!(first["cpu"]["usage_percent"], Value::Null, "no rate on the first tick");
+    assert!(second["cpu"]["usage_percent"].is_number());
+    assert!(second["tick"].as_u64() > first["tick"].as_u64());
+    drop(lines);
+    assert!(child.end(std::time::Duration::from_secs(5)).unwrap().success());
+}
+
+#[test]
+fn roots_may_lie_elsewhere() {
+    let host = fixture("server128").join("t1");
+    let root = |name: &str, dir: &str| format!("--path.{name}={}", host.join(dir).display());
+    let arguments = [root("procfs", "proc"), root("sysfs", "sys"), root("rootfs", "")];
+    let text = stdout(perfwatch().args(["snapshot", "--json", "--over", "100ms"]).args(arguments));
+    let snapshot: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(snapshot["cpu"]["per_core"].as_array().unwrap().len(), 128);
+    assert_eq!(snapshot["memory"]["total_bytes"], 810_636_709_888_u64);
+    assert!(snapshot["disk"]["partitions"]["/mnt/Old Archive\\2019"].is_object());
+    assert!(snapshot["network"]["connections"]["tcp_listen"].as_u64() > Some(0));
+}
+
+#[test]
+fn what_was_captured_can_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("recording");
+    stdout(perfwatch().arg("capture").arg(&recording));
+    for instant in ["t0", "t1"] {
+        for file in
+            ["proc/stat", "proc/meminfo", "proc/net/dev", "proc/diskstats", "statvfs", "page_size"]
+        {
+            assert!(recording.join(instant).join(file).is_file(), "{instant}/{file}");
+        }
+    }
+    let procfs = format!("--path.procfs={}", recording.join("t1/proc").display());
+    let text = stdout(perfwatch().args(["snapshot", "--json", "--over", "100ms", &procfs]));
+    let snapshot: Value = serde_json::from_str(&text).unwrap();
+    let meminfo = fs::read_to_string(recording.join("t1/proc/meminfo")).unwrap();
+    let total_kib: u64 = meminfo.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+    assert_eq!(snapshot["memory"]["total_bytes"], total_kib * 1024);
+    let again = perfwatch().arg("capture").arg(&recording).output().unwrap();
+    assert!(!again.status.success(), "a recording is not written over");
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_and_what_to_do() {
+    let output = perfwatch().args(["doctor", "--path.procfs=/nowhere"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("unavailable  cpu  reading /nowhere/stat: No such file"), "{text}");
+    assert!(text.contains("→ mount the kernel's file system"), "{text}");
+    let well = stdout(perfwatch().args(["doctor", "--listen", "127.0.0.1:0"]));
+    for line in ["ok           cpu", "ok           disk", "disabled     perf_events"] {
+        assert!(well.contains(line), "{well}");
+    }
+}
+
+#[test]
+fn the_catalog_describes_every_metric() {
+    let catalog: Value =
+        serde_json::from_str(&stdout(perfwatch().args(["catalog", "--json"]))).unwrap();
+    let ids: BTreeSet<_> = catalog["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|metric| metric["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, include_str!("../../../perfwatch-metrics/golden_ids.txt").lines().collect());
+    assert!(stdout(perfwatch().args(["catalog", "--markdown"])).starts_with("# Metrics"));
+}
+
+#[test]
+fn packagers_get_completions_and_a_man_page() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(perfwatch().args(["completions", shell])).contains("snapshot"), "{shell}");
+    }
+    assert!(stdout(perfwatch().arg("man")).contains(".TH perfwatch"));
+}
+
+#[test]
+fn a_wrong_setting_is_refused_with_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("perfwatch.toml");
+    fs::write(&file, "intervall = '1s'\n").unwrap();
+    let file = format!("--config={}", file.display());
+    for (arguments, says) in [
+        (&["watch", "--interval", "100ms"][..], "must be from 500ms to 60s"),
+        (&["serve", "--listen", "localhost"], "invalid socket address"),
+        (&["snapshot", "--over", "2h"], "must be from 100ms to 60s"),
+        (&["snapshot", &file], "unknown field `intervall`"),
+        (&["snapshot", "--config=/nowhere.toml"], "reading /nowhere.toml"),
+    ] {
+        let output = perfwatch().args(arguments).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(says), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn settings_come_from_flags_then_environment_then_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("perfwatch.toml");
+    fs::write(&file, "interval = '3s'\npath.procfs = '/nowhere'\n").unwrap();
+    let first_line = |command: &mut std::process::Command| {
+        let mut child = Running(command.arg("watch").stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let filed = first_line(perfwatch().arg("--config").arg(&file));
+    assert_eq!((&filed["interval_ms"], &filed["cpu"]), (&3000.into(), &Value::Null));
+    let from_environment = |command: &mut std::process::Command| {
+        first_line(command.env("PERFWATCH_CONFIG", &file).env("PERFWATCH_INTERVAL", "2s"))
+    };
+    assert_eq!(from_environment(&mut perfwatch())["interval_ms"], 2000);
+    assert_eq!(from_environment(perfwatch().args(["--interval", "1s"]))["interval_ms"], 1000);
+}
+
+#[test]
+fn a_second_server_on_the_same_port_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut child =
+        perfwatch().args(["serve", "--listen", &address]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut error = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(error.contains(&format!("listening on {address}")), "{error}");
+}

@@ -1,0 +1,219 @@
+//! Faults of the host, on the real binary.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Lines};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::{Running, Server, fixture, perfwatch, skipped};
+
+/// A FUSE mount that nobody serves: every question to it waits until the device is closed.
+struct HungMount {
+    device: Option<File>,
+    at: PathBuf,
+}
+
+impl HungMount {
+    fn new(at: &Path) -> std::io::Result<Self> {
+        fs::create_dir_all(at)?;
+        let device = File::options().read(true).write(true).open("/dev/fuse")?;
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+        mount("hung", at, "fuse", MountFlags::empty(), &*CString::new(options)?)?;
+        Ok(Self { device: Some(device), at: at.to_owned() })
+    }
+}
+
+impl Drop for HungMount {
+    fn drop(&mut self) {
+        // Closing the device ends every question with ENOTCONN.
+        self.device = None;
+        unmount(&self.at, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+/// A host whose mount table names eight dead disks and one that is well.
+struct DeadDisks {
+    hung: Vec<HungMount>,
+    roots: [String; 3],
+    _dir: tempfile::TempDir,
+}
+
+impl DeadDisks {
+    const COUNT: usize = 8;
+
+    fn new() -> std::io::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let (procfs, rootfs) = (dir.path().join("proc"), dir.path().join("root"));
+        fs::create_dir_all(rootfs.join("fine"))?;
+        fs::create_dir_all(procfs.join("net"))?;
+        fs::create_dir_all(procfs.join("1"))?;
+        let recorded = fixture("vm").join("t0/proc");
+        for file in
+            ["stat", "interrupts", "cpuinfo", "meminfo", "vmstat", "diskstats", "filesystems"]
+        {
+            fs::copy(recorded.join(file), procfs.join(file))?;
+        }
+        for file in ["dev", "sockstat", "sockstat6", "tcp", "tcp6"] {
+            fs::copy(recorded.join("net").join(file), procfs.join("net").join(file))?;
+        }
+        let at = |number: usize| rootfs.join(format!("hung{number}"));
+        let hung =
+            (0..Self::COUNT).map(|number| HungMount::new(&at(number))).collect::<Result<_, _>>()?;
+        let lines =
+            (0..Self::COUNT).map(|number| format!("/dev/vd{number} /hung{number} ext4 rw 0 0\n"));
+        let table = lines.chain(["/dev/vdz /fine ext4 rw 0 0\n".to_owned()]).collect::<String>();
+        fs::write(procfs.join("1/mounts"), table)?;
+        let roots = [
+            format!("--path.procfs={}", procfs.display()),
+            format!("--path.sysfs={}", dir.path().display()),
+            format!("--path.rootfs={}", rootfs.display()),
+        ];
+        Ok(Self { hung, roots, _dir: dir })
+    }
+}
+
+/// `perfwatch watch` and its lines.
+fn watch(arguments: &[&str]) -> (Running, Lines<BufReader<ChildStdout>>) {
+    let mut child = perfwatch()
+        .args(["watch", "--interval", "500ms"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (Running(child), lines)
+}
+
+fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
+    serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn eight_hung_mounts_cost_themselves_alone() {
+    let mut disks = match DeadDisks::new() {
+        Ok(disks) => disks,
+        Err(error) => {
+            return skipped(
+                "eight hung mounts",
+                format!("no FUSE mount can be made here: {error}"),
+            );
+        }
+    };
+    let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let first = next(&mut lines);
+    let mut counts = Vec::new();
+    let mut last_tick = 0;
+    for _ in 0..8 {
+        let snapshot = next(&mut lines);
+        let tick = snapshot["tick"].as_u64().unwrap();
+        assert_eq!(tick, last_tick + 1, "no tick is missed");
+        last_tick = tick;
+        for section in ["cpu", "memory", "network", "disk"] {
+            assert_eq!(snapshot["status"][section]["state"], "ok", "{section} at tick {tick}");
+        }
+        let partitions = &snapshot["disk"]["partitions"];
+        assert!(partitions["/fine"]["total_bytes"].is_number(), "tick {tick}");
+        for number in 0..DeadDisks::COUNT {
+            let name = format!("/hung{number}");
+            assert_eq!(partitions[&name]["total_bytes"], Value::Null);
+            assert_eq!(partitions[&name]["fstype"], "ext4");
+            let part = &snapshot["status"]["disk"]["parts"][format!("partitions.{name}")];
+            assert_eq!(part["state"], "late");
+            assert_eq!(part["since"], first["timestamp"], "it shows since when it is stuck");
+        }
+        counts.push((process.count("task"), process.count("fd")));
+    }
+    assert_eq!(counts.first(), counts.last(), "threads and descriptors are flat: {counts:?}");
+    // The disks' driver gives up: the mounts answer, with an error.
+    disks.hung.iter_mut().for_each(|mount| mount.device = None);
+    let mut state = Value::Null;
+    for _ in 0..6 {
+        state = next(&mut lines)["status"]["disk"]["parts"]["partitions./hung0"]["state"].clone();
+    }
+    assert_eq!(state, "failed");
+}
+
+#[test]
+fn a_hung_mount_does_not_hold_up_the_end() {
+    let disks = match DeadDisks::new() {
+        Ok(disks) => disks,
+        Err(error) => {
+            return skipped("stopping beside hung mounts", format!("no FUSE mount: {error}"));
+        }
+    };
+    let mut server = Server::start(&disks.roots.each_ref().map(String::as_str));
+    server.snapshot();
+    server.process.signal(Signal::TERM);
+    assert!(server.process.end(Duration::from_secs(2)).expect("still running after 2 s").success());
+}
+
+#[test]
+fn a_process_that_was_stopped_makes_up_for_no_tick() {
+    let (process, mut lines) = watch(&[]);
+    let mut before = next(&mut lines);
+    for _ in 0..2 {
+        before = next(&mut lines);
+    }
+    process.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_millis(2300));
+    process.signal(Signal::CONT);
+    let woken = Instant::now();
+    let ticks: Vec<u64> = (0..3).map(|_| next(&mut lines)["tick"].as_u64().unwrap()).collect();
+    assert!(
+        woken.elapsed() > Duration::from_millis(450),
+        "no burst: {ticks:?} in {:?}",
+        woken.elapsed()
+    );
+    assert!(ticks.windows(2).all(|pair| pair[0] < pair[1]));
+    let before = before["tick"].as_u64().unwrap();
+    assert!(
+        (4..=9).contains(&(ticks[2] - before)),
+        "a hole for what was missed: {before}, {ticks:?}"
+    );
+}
+
+#[test]
+fn beside_twice_as_many_busy_processes_as_cpus_ticks_stay_in_order() {
+    let busy: Vec<_> = (0..2 * std::thread::available_parallelism().unwrap().get())
+        .map(|_| {
+            let mut shell = std::process::Command::new("sh");
+            Running(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
+        })
+        .collect();
+    let (_process, mut lines) = watch(&[]);
+    let mut last = next(&mut lines);
+    for _ in 0..6 {
+        let snapshot = next(&mut lines);
+        assert!(snapshot["tick"].as_u64() > last["tick"].as_u64());
+        assert!(snapshot["lateness_ms"].is_number());
+        assert!(snapshot["cpu"]["usage_percent"].is_number(), "{}", snapshot["status"]["cpu"]);
+        last = snapshot;
+    }
+    assert!(last["cpu"]["usage_percent"].as_f64() > Some(50.0));
+    drop(busy);
+}
+
+#[test]
+fn memory_threads_and_descriptors_stay_flat() {
+    let server = Server::start(&[]);
+    let figures = || (server.process.count("task"), server.process.count("fd"));
+    let rounds = |count: usize| {
+        for _ in 0..count {
+            server.snapshot();
+        }
+    };
+    rounds(300);
+    let (before, rss_kib) = (figures(), server.process.rss_kib());
+    rounds(1500);
+    assert_eq!(figures(), before);
+    let grown = server.process.rss_kib().saturating_sub(rss_kib);
+    assert!(grown <= 1024, "grew by {grown} KiB over 1500 requests");
+    assert!(server.process.rss_kib() <= 15 * 1024, "{} KiB", server.process.rss_kib());
+}

@@ -1,0 +1,10 @@
+//! The real binary: what it prints, what it serves, and what it survives.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod commands;
+mod faults;
+mod http;
+mod live;
+mod parity;
+mod process;

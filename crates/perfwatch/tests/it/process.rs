@@ -1,0 +1,140 @@
+//! The binary as a child process that never outlives its test.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// The binary, with nothing of this machine's configuration.
+pub(crate) fn perfwatch() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PERFWATCH_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a command printed; it must have succeeded.
+pub(crate) fn stdout(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A recorded host of perfwatch-collect's.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../perfwatch-collect/fixtures").join(name)
+}
+
+/// Says that a test could not be had here, in words that the test command counts.
+pub(crate) fn skipped(test: &str, why: impl std::fmt::Display) {
+    eprintln!("SKIPPED: {test}: {why}");
+}
+
+/// A process that is killed when dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Waits for the end.
+    pub(crate) fn end(&mut self, within: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        while start.elapsed() < within {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    /// Entries in a directory of its /proc, such as its threads.
+    pub(crate) fn count(&self, directory: &str) -> usize {
+        fs::read_dir(format!("/proc/{}/{directory}", self.0.id())).unwrap().count()
+    }
+
+    /// Its resident memory.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// `perfwatch serve` on a port of its own.
+pub(crate) struct Server {
+    pub(crate) process: Running,
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = perfwatch()
+            .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let process = Running(child);
+        let mut line = String::new();
+        while !line.contains("serving at http://") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "perfwatch ended before it served");
+        }
+        let address =
+            line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        // Its log must go on being read, or it blocks.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { process, address }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        stream
+    }
+
+    /// Status, head and body of a request with these headers.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &str) -> (u16, String, String) {
+        let mut stream = self.connect();
+        write!(stream, "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_lowercase(), body.to_owned())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, String, String) {
+        self.request("GET", path, &format!("Host: {}\r\n", self.address))
+    }
+
+    /// The newest snapshot, waiting for the first.
+    pub(crate) fn snapshot(&self) -> Value {
+        loop {
+            let (status, _, body) = self.get("/api/v1/snapshot");
+            if status == 200 {
+                return serde_json::from_str(&body).unwrap();
+            }
+        }
+    }
+}

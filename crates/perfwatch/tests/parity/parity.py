@@ -1,0 +1,703 @@
+#!/usr/bin/env python3
+"""Does PerfWatch say what the specification's psutil code says? A test of every metric against psutil.
+
+    parity.py --perfwatch BIN [--load] [--unprivileged]    on this machine, now
+    parity.py --perfwatch BIN --fixture DIR                on a tree made by `BIN capture DIR`
+
+Live, psutil and /proc are read right before and right after `BIN snapshot --json --over 1s`, and PerfWatch's
+values must lie between the two:
+
+- Counters, states and names: between before and after, so exactly equal where nothing moved. Memory and disk
+  space may differ by SLACK, for what PerfWatch itself takes.
+- Rates: the counter must have grown at least as much as between two looks inside PerfWatch's window, and at
+  most as much as between before and after. No tolerance but for the length of the window (WINDOW_SLACK).
+- Latencies: the same bounds, of time and count. Null exactly when nothing completed.
+- Shares of CPU time: psutil's own percentages over the same window, give or take CPU_POINTS.
+
+--load makes something to see: burnt CPU, a busy file, a busy network interface, sockets in every state that
+loopback can be brought to, in different numbers so that no two can be mixed up unseen.
+
+A fixture stands still: what psutil computes from DIR/t1/proc must be equal. Rates, CPU shares, sensors and
+the size of file systems are not in it.
+
+What fails is measured again, ROUNDS times in all; only what fails every time is reported. Exit status 1 then.
+Needs psutil 7.2.2 (scripts/venv) and, for --load and --unprivileged, root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import glob
+import json
+import mmap
+import multiprocessing
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+GOLDEN_IDS = Path(__file__).resolve().parents[3] / "perfwatch-metrics" / "golden_ids.txt"
+
+ROUNDS = 3
+WINDOW_SECONDS = 1.0
+# How far from its timestamps PerfWatch may read a counter, on a machine that is busy with something else.
+MARGIN_SECONDS = 0.1
+# How much longer or shorter than one second the time between PerfWatch's two readings may be.
+WINDOW_SLACK = 0.05
+LOOK_EVERY_SECONDS = 0.05
+# From the start of the load until it is steady, and 1 s of TCP_LINGER2 is over.
+SETTLE_SECONDS = 1.5
+
+# Of all CPUs, and of one: it has half the ticks on two CPUs, and a burner may move to another.
+CPU_POINTS = 5.0
+CORE_POINTS = 8.0
+# psutil rounds percentages to 0.1, PerfWatch to 0.01.
+ROUNDING_POINTS = 0.06
+MIB = 1 << 20
+
+# What may change between a look of psutil and one of PerfWatch, and back again before the next.
+SLACK: dict[str, float] = {
+    "cpu.frequency_mhz": 1000.0,  # cores change their clock a hundred times a second
+    "cpu.temperature_celsius": 5.0,
+    "memory.used_bytes": 16 * MIB,
+    "memory.available_bytes": 16 * MIB,
+    "memory.free_bytes": 16 * MIB,
+    "memory.cached_bytes": 16 * MIB,
+    "memory.buffers_bytes": MIB // 4,
+    "memory.swap_used_bytes": MIB,
+    "memory.swap_free_bytes": MIB,
+    "memory.usage_percent": 16 * MIB / psutil.virtual_memory().total * 100 + ROUNDING_POINTS,
+    "disk.partitions.used_bytes": 16 * MIB,
+    "disk.partitions.free_bytes": 16 * MIB,
+    "disk.partitions.usage_percent": 0.1 + ROUNDING_POINTS,
+}
+
+ABSENT = "absent"
+# Sections that are a map from a name to the metrics of what has that name.
+MAPS = ("network.interfaces", "disk.devices", "disk.partitions")
+# Chips of psutil.sensors_temperatures() that sit in a processor. The specification's extract_core_temps() is
+# left to the reader; docs/metrics.md: cores where the chip has a sensor for each, else what it has.
+CPU_CHIPS = re.compile(
+    "coretemp|k10temp|zenpower|k8temp|fam15h_power|via_cputemp|cpu[_-]thermal|soc_thermal|cputemp"
+)
+CPU_ZONES = re.compile(r"x86_pkg_temp|.*cpu.*|.*soc.*")
+
+Key = tuple[str, str]  # a metric's id and, where it has several series, which one
+Values = dict[Key, Any]
+Looks = tuple[Values, Values]
+Bounds = dict[Key, tuple[Any, Any]]  # the least and the greatest; (None, x) may be null, (None, None) must be
+
+
+class Check(NamedTuple):
+    metric: str
+    instance: str
+    low: Any
+    high: Any
+    got: Any
+
+
+# --- What psutil and /proc say -----------------------------------------------------------------------------
+
+
+def proc(path: str) -> Path:
+    return Path(psutil.PROCFS_PATH) / path
+
+
+def as_text(name: str) -> str:
+    """A name of the kernel's as PerfWatch writes it: bytes that are no UTF-8 as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def counters() -> Values:
+    """Everything that only grows, also what only rates are made of."""
+    return interrupts() | interfaces() | devices() | vmstat()
+
+
+def interfaces() -> Values:
+    values: Values = {}
+    for name, io in psutil.net_io_counters(pernic=True, nowrap=False).items():
+        if name == "lo":
+            continue
+        fields = {"errors_in": io.errin, "errors_out": io.errout}
+        fields |= {"drops_in": io.dropin, "drops_out": io.dropout}
+        for field in ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv"):
+            fields[field] = getattr(io, field)
+        values |= rows("network.interfaces", name, fields)
+    return values
+
+
+def devices() -> Values:
+    values: Values = {}
+    for name, io in psutil.disk_io_counters(perdisk=True, nowrap=False).items():
+        if name.startswith("loop"):
+            continue
+        fields = {"read_time_ms": io.read_time, "write_time_ms": io.write_time}
+        for field in ("read_bytes", "write_bytes", "read_count", "write_count"):
+            fields[field] = getattr(io, field)
+        values |= rows("disk.devices", name, fields)
+    return values
+
+
+def rows(section: str, name: str, fields: dict[str, Any]) -> Values:
+    return {(f"{section}.{field}", as_text(name)): value for field, value in fields.items()}
+
+
+def interrupts() -> Values:
+    """Sum of the columns of all CPUs. ERR and MIS count errors, in a single column."""
+    header, *lines = proc("interrupts").read_text().splitlines()
+    cpus = len(header.split())
+    total = 0
+    for line in lines:
+        label, _, rest = line.strip().partition(":")
+        if label in ("ERR", "MIS", "Err"):
+            continue
+        total += sum(int(word) for word in rest.split()[:cpus] if word.isdigit())
+    return {("cpu.interrupts", ""): total}
+
+
+def vmstat() -> Values:
+    lines = proc("vmstat").read_text().splitlines()
+    counts = {name: int(value) for name, value in map(str.split, lines)}
+    names = ("pgpgin", "pgpgout", "pswpin", "pswpout", "pgfault", "pgmajfault")
+    values: Values = {(f"memory.{name}", ""): counts[name] for name in names if name in counts}
+    if "pgpgin" in counts:
+        values["memory.page_io_bytes", ""] = (counts["pgpgin"] + counts["pgpgout"]) * 1024
+    if "pswpin" in counts:
+        values["memory.swap_io_bytes", ""] = (counts["pswpin"] + counts["pswpout"]) * mmap.PAGESIZE
+    return values
+
+
+def memory() -> Values:
+    lines = (line.partition(":") for line in proc("meminfo").read_text().splitlines())
+    meminfo = {name: int(rest.split()[0]) for name, _, rest in lines}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old kernels lack fields; psutil says so, and 0
+        ram = psutil.virtual_memory()
+        # Without these lines psutil would ask the running kernel, whatever PROCFS_PATH says.
+        swap = psutil.swap_memory() if "SwapTotal" in meminfo else None
+    values: Values = {
+        ("memory.usage_percent", ""): ram.percent,
+        ("memory.total_bytes", ""): ram.total,
+        ("memory.used_bytes", ""): ram.used,
+        ("memory.available_bytes", ""): ram.available,
+        ("memory.free_bytes", ""): ram.free,
+        # PerfWatch says null, not 0, of what the kernel does not tell.
+        ("memory.cached_bytes", ""): ram.cached if "Cached" in meminfo else None,
+        ("memory.buffers_bytes", ""): ram.buffers if "Buffers" in meminfo else None,
+        ("memory.hugepages_total", ""): meminfo.get("HugePages_Total"),
+        ("memory.hugepages_free", ""): meminfo.get("HugePages_Free"),
+        ("memory.hugepages_reserved", ""): meminfo.get("HugePages_Rsvd"),
+    }
+    for field in ("total", "used", "free"):
+        values[f"memory.swap_{field}_bytes", ""] = getattr(swap, field, None)
+    return values
+
+
+def connections() -> Values:
+    found = psutil.net_connections(kind="inet")
+    tcp = Counter(connection.status for connection in found if connection.type == socket.SOCK_STREAM)
+    udp = sum(connection.type == socket.SOCK_DGRAM for connection in found)
+    return connection_values(tcp, udp)
+
+
+def connections_of_fixture() -> Values:
+    """psutil's parser, without its set: rows of a recorded table have no process to tell them apart."""
+    parse = psutil._psplatform.NetConnections.process_inet
+    tcp: Counter[str] = Counter()
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        table = parse(str(proc(f"net/{name}")), family, socket.SOCK_STREAM, {})
+        tcp.update(status for *_, status, _pid in table)
+    # The table of UDP sockets is not recorded, but how many are in it is.
+    inuse = re.compile(r"^UDP6?: inuse (\d+)", re.M)
+    files = [proc("net/sockstat"), proc("net/sockstat6")]
+    udp = sum(int(count) for file in files if file.exists() for count in inuse.findall(file.read_text()))
+    return connection_values(tcp, udp)
+
+
+def connection_values(tcp: Counter[str], udp: int) -> Values:
+    return {
+        ("network.connections.tcp_established", ""): tcp[psutil.CONN_ESTABLISHED],
+        ("network.connections.tcp_time_wait", ""): tcp[psutil.CONN_TIME_WAIT],
+        ("network.connections.tcp_close_wait", ""): tcp[psutil.CONN_CLOSE_WAIT],
+        ("network.connections.tcp_listen", ""): tcp[psutil.CONN_LISTEN],
+        ("network.connections.udp_count", ""): udp,
+    }
+
+
+def partitions(*, sizes: bool) -> Values:
+    # A mount that a later one covers, even a tmpfs, cannot be asked for its size: disk_usage() would tell the
+    # size of what covers it under the name of what is covered. PerfWatch leaves it out.
+    visible = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
+    values: Values = {}
+    for part in psutil.disk_partitions():
+        if "loop" in part.device or visible[part.mountpoint] != part:
+            continue
+        fields = {
+            "device": as_text(part.device),
+            "fstype": as_text(part.fstype),
+            "mountpoint": as_text(part.mountpoint),
+        }
+        if sizes:
+            usage = psutil.disk_usage(part.mountpoint)
+            fields |= {"total_bytes": usage.total, "used_bytes": usage.used, "free_bytes": usage.free}
+            fields["usage_percent"] = usage.percent
+        values |= rows("disk.partitions", part.mountpoint, fields)
+    return values
+
+
+def frequencies() -> Values:
+    """Per logical CPU, as PerfWatch has it; psutil has one per cpufreq policy, which several may share."""
+    found = [frequency.current for frequency in psutil.cpu_freq(percpu=True)]
+    if found and len(found) != os.cpu_count():
+        found = [min(found) + (max(found) - min(found)) / 2] * (os.cpu_count() or 1)
+    return {("cpu.frequency_mhz", str(cpu)): mhz for cpu, mhz in enumerate(found)}
+
+
+def temperatures() -> Values:
+    of_hwmon = bool(glob.glob("/sys/class/hwmon/hwmon*/temp*_input"))
+    found: list[tuple[str, float]] = []
+    for chip, sensors in psutil.sensors_temperatures().items():
+        if not (CPU_CHIPS if of_hwmon else CPU_ZONES).fullmatch(chip):
+            continue
+        cores = [sensor for sensor in sensors if sensor.label.startswith("Core ")]
+        for number, sensor in enumerate(cores or sensors, 1):
+            label = sensor.label or f"temp{number}"
+            found.append((f"{chip} {label}" if of_hwmon else chip, sensor.current))
+    return temperature_values(found)
+
+
+def temperature_values(found: list[tuple[str, Any]]) -> Values:
+    """Both lists by name, since psutil's order of sensors is another."""
+    values: Values = {}
+    for place, (name, celsius) in enumerate(sorted(found, key=lambda sensor: sensor[0])):
+        values["cpu.temperature_sensors", str(place)] = name
+        values["cpu.temperature_celsius", str(place)] = celsius
+    return values
+
+
+def cpu_shares() -> Values:
+    """Shares of the time since the last call, as psutil computes them."""
+    times = psutil.cpu_times_percent(interval=None)
+    values: Values = {("cpu.usage_percent", ""): psutil.cpu_percent(interval=None)}
+    for core, share in enumerate(psutil.cpu_percent(interval=None, percpu=True)):
+        values["cpu.per_core", str(core)] = share
+    for mode in ("user", "system", "idle", "iowait", "irq", "softirq"):
+        values[f"cpu.{mode}", ""] = getattr(times, mode)
+    return values
+
+
+def everything() -> Values:
+    """All but rates, shares and latencies, which need two looks."""
+    slow = connections() | partitions(sizes=True) | frequencies() | temperatures()
+    return slow | memory() | counters()
+
+
+# --- What PerfWatch says -----------------------------------------------------------------------------------
+
+
+@cache
+def golden_ids() -> list[str]:
+    return GOLDEN_IDS.read_text().split()
+
+
+def flatten(snapshot: dict[str, Any]) -> Values:
+    """The snapshot's JSON by id and instance. An id that is not in it is ABSENT."""
+    values: Values = {}
+    for metric in golden_ids():
+        section, _, field = metric.rpartition(".")
+        found: Any = snapshot
+        for step in section.split("."):
+            found = (found or {}).get(step)
+        if section in MAPS:
+            for name, row in (found or {}).items():
+                values[metric, name] = row.get(field, ABSENT)
+        elif isinstance(found, dict) and isinstance(found.get(field), list):
+            values |= {(metric, str(place)): value for place, value in enumerate(found[field])}
+        else:
+            values[metric, ""] = (found or {}).get(field, ABSENT)
+    cpu = snapshot.get("cpu") or {}
+    names, celsius = cpu.get("temperature_sensors") or [], cpu.get("temperature_celsius") or []
+    if len(names) == len(celsius):
+        values |= temperature_values(list(zip(names, celsius)))
+    return values
+
+
+def snapshot_command(arguments: argparse.Namespace) -> list[str]:
+    command = [arguments.perfwatch, "snapshot", "--json"]
+    if arguments.fixture:
+        tree = arguments.fixture / "t1"
+        roots = ["--path.procfs", tree / "proc", "--path.sysfs", tree / "sys", "--path.rootfs", tree]
+        return [*command, "--over", "100ms", *map(str, roots)]
+    as_nobody = ["setpriv", "--reuid", "65534", "--clear-groups"] if arguments.unprivileged else []
+    return [*as_nobody, *command, "--over", f"{WINDOW_SECONDS:.0f}s"]
+
+
+# --- Bounds ------------------------------------------------------------------------------------------------
+
+
+def bounds_between(before: Values, after: Values) -> Bounds:
+    """Bounds of what a look in between may have seen."""
+    bounds: Bounds = {}
+    for key in before.keys() & after.keys():
+        low, high = before[key], after[key]
+        if None not in (low, high):
+            low, high = min(low, high), max(low, high)
+            if slack := SLACK.get(key[0]):  # no slack, for it may be a string
+                low, high = max(0, low - slack), high + slack
+        bounds[key] = (low, high)
+    return bounds
+
+
+def growth(looks: Looks, metric: str, instance: str) -> float:
+    before, after = looks
+    return after[metric, instance] - before[metric, instance]
+
+
+def seen_by_all(inner: Looks, outer: Looks) -> set[Key]:
+    return set(outer[0]) & set(outer[1]) & set(inner[0]) & set(inner[1])
+
+
+def bounds_of_rates(inner: Looks, outer: Looks, seconds: float) -> Bounds:
+    bounds: Bounds = {}
+    for metric, instance in seen_by_all(inner, outer):
+        operations = metric.removesuffix("_count")
+        rate = f"{metric}_per_sec" if operations == metric else f"{operations}_iops"
+        if rate not in golden_ids():
+            continue
+        low = growth(inner, metric, instance) / (seconds * (1 + WINDOW_SLACK))
+        high = growth(outer, metric, instance) / (seconds * (1 - WINDOW_SLACK))
+        bounds[rate, instance] = (low, high)
+    return bounds
+
+
+def bounds_of_latencies(inner: Looks, outer: Looks) -> Bounds:
+    bounds: Bounds = {}
+    for metric, name in seen_by_all(inner, outer):
+        operations = metric.removesuffix("_time_ms")
+        if operations == metric:
+            continue
+        count = f"{operations}_count"
+        least, most = growth(inner, count, name), growth(outer, count, name)
+        # The kernel counts nanoseconds and shows whole milliseconds.
+        shortest, longest = growth(inner, metric, name) - 1, growth(outer, metric, name) + 1
+        low = max(0.0, shortest / most) if least else None
+        high = None if not most else longest / least if least else float("inf")
+        bounds[f"{operations}_latency_ms", name] = (low, high)
+    return bounds
+
+
+def bounds_of_shares(shares: Values) -> Bounds:
+    bounds: Bounds = {}
+    for key, share in shares.items():
+        points = CORE_POINTS if key[0] == "cpu.per_core" else CPU_POINTS
+        bounds[key] = (max(0.0, share - points), min(100.0, share + points))
+    return bounds
+
+
+# --- Comparing ---------------------------------------------------------------------------------------------
+
+
+def holds(check: Check) -> bool:
+    if check.got == ABSENT or ABSENT in (check.low, check.high):
+        return False
+    if check.got is None or check.high is None:
+        return check.got is None and check.low is None
+    return (check.low is None or check.low <= check.got) and check.got <= check.high
+
+
+def compare(bounds: Bounds, got: Values, metrics: list[str]) -> list[Check]:
+    """A check of every series that either side has; one that the other lacks fails."""
+    checks = []
+    for metric in metrics:
+        instances = {name for known in (bounds, got) for found, name in known if found == metric}
+        if not instances:
+            # Both lists are empty: a host without such a sensor, device or interface.
+            checks.append(Check(metric, "", "none", "none", "none"))
+        for name in sorted(instances):
+            low, high = bounds.get((metric, name), (ABSENT, ABSENT))
+            checks.append(Check(metric, name, low, high, got.get((metric, name), ABSENT)))
+    return checks
+
+
+def run_live(arguments: argparse.Namespace) -> list[Check]:
+    before = everything()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(snapshot_command(arguments), stdout=output)
+        cpu_shares()  # psutil counts from here
+        started = time.monotonic()
+        looks: list[tuple[float, Values, float]] = []
+        # The last look must not delay the one of cpu_shares().
+        while time.monotonic() < started + WINDOW_SECONDS - 2 * LOOK_EVERY_SECONDS:
+            looks.append((time.time(), counters(), time.time()))
+            time.sleep(LOOK_EVERY_SECONDS)
+        status = process.wait()
+        shares = cpu_shares()
+        after = everything()
+        output.seek(0)
+        text = output.read()
+    if status:
+        sys.exit(f"parity: {' '.join(snapshot_command(arguments))} ended with status {status}")
+    snapshot = json.loads(text)
+    end = datetime.fromisoformat(snapshot["timestamp"].replace("Z", "+00:00")).timestamp()
+    seconds = (snapshot["interval_ms"] + snapshot["lateness_ms"]) / 1000
+    earliest, latest = end - seconds + MARGIN_SECONDS, end - MARGIN_SECONDS
+    within = [look for began, look, ended in looks if earliest <= began and ended <= latest]
+    if len(within) < 2:
+        sys.exit("parity: no two looks fell into PerfWatch's window: this machine is too busy to tell")
+    inner, outer = (within[0], within[-1]), (before, after)
+    bounds = bounds_between(before, after) | bounds_of_shares(shares)
+    bounds |= bounds_of_rates(inner, outer, seconds) | bounds_of_latencies(inner, outer)
+    return compare(bounds, flatten(snapshot), golden_ids())
+
+
+def run_fixture(arguments: argparse.Namespace) -> list[Check]:
+    with tempfile.TemporaryDirectory() as copy:
+        psutil.PROCFS_PATH = f"{copy}/proc"
+        shutil.copytree(arguments.fixture / "t1" / "proc", psutil.PROCFS_PATH)
+        if not proc("self/mounts").exists() and proc("1/mounts").exists():
+            # psutil reads its own mount table, PerfWatch that of process 1.
+            proc("self").mkdir(exist_ok=True)
+            shutil.copy(proc("1/mounts"), proc("self/mounts"))
+        # psutil looks a /dev/root up on the running machine, which is not the recorded one.
+        psutil._psplatform.RootFsDeviceFinder.find = lambda _self: None
+        parts: dict[str, Callable[[], Values]] = {
+            "meminfo": memory,
+            "interrupts": interrupts,
+            "net/dev": interfaces,
+            "diskstats": devices,
+            "net/tcp": connections_of_fixture,
+            "self/mounts": lambda: partitions(sizes=False),
+        }
+        values: Values = {}
+        for file, read in parts.items():
+            if proc(file).exists():
+                values |= read()
+    output = subprocess.run(snapshot_command(arguments), check=True, stdout=subprocess.PIPE).stdout
+    bounds: Bounds = {key: (value, value) for key, value in values.items()}
+    percent = values["memory.usage_percent", ""]
+    bounds["memory.usage_percent", ""] = (percent - ROUNDING_POINTS, percent + ROUNDING_POINTS)
+    recorded = {metric for metric, _ in values}
+    metrics = [metric for metric in golden_ids() if metric in recorded]
+    return compare(bounds, flatten(json.loads(output)), metrics)
+
+
+# --- Load --------------------------------------------------------------------------------------------------
+
+
+def burn(parent: int, niceness: int) -> None:
+    os.nice(niceness)
+    while os.getppid() == parent:  # not after a parent that was killed
+        sum(range(100_000))
+
+
+def keep_disk_busy(parent: int) -> None:
+    """Writes and syncs a file, and reads it back from the disk page by page: every page is a major fault."""
+    size = 32 * mmap.PAGESIZE
+    with tempfile.TemporaryFile(dir="/var/tmp") as file:  # /tmp may be in memory
+        os.ftruncate(file.fileno(), size)
+        while os.getppid() == parent:
+            os.pwrite(file.fileno(), os.urandom(size), 0)
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as pages:
+                pages.madvise(mmap.MADV_RANDOM)
+                sum(pages[:: mmap.PAGESIZE])
+
+
+def keep_network_busy(parent: int, ready: Any) -> None:
+    """An interface of our own, gone with its descriptor, with other numbers in each direction."""
+    tunsetiff, siocgifflags, siocsifflags = 0x400454CA, 0x8913, 0x8914
+    iff_up, iff_tun, iff_no_pi = 0x1, 0x1, 0x1000
+    name = b"pwparity%d" % (os.getpid() % 10_000)
+    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(tun, tunsetiff, struct.pack("16sH22x", name, iff_tun | iff_no_pi))
+    link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    request = fcntl.ioctl(link, siocgifflags, struct.pack("16sH22x", name, 0))
+    flags = struct.unpack_from("16xH", request)[0]
+    fcntl.ioctl(link, siocsifflags, struct.pack("16sH22x", name, flags | iff_up))
+    link.bind((name.decode(), 0x0800))
+    ready.set()
+    nonsense = b"\x45" + bytes(99)  # counted by the interface, then thrown away: no valid header
+    while os.getppid() == parent:
+        for _ in range(3):
+            os.write(tun, nonsense)
+        with contextlib.suppress(OSError):
+            os.write(tun, b"\xff")  # neither IPv4 nor IPv6: a drop on receipt
+        with contextlib.suppress(OSError):
+            for _ in range(2):
+                link.send(nonsense * 5)
+        with contextlib.suppress(OSError):
+            os.read(tun, 1500)  # one of two is sent: the queue fills, then every other one is a drop
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[None]:
+    context = multiprocessing.get_context("fork")
+    ready, parent = context.Event(), os.getpid()
+    jobs = [(burn, (parent, 0)), (burn, (parent, 10)), (keep_disk_busy, (parent,))]
+    has_tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    if has_tun:
+        jobs.append((keep_network_busy, (parent, ready)))
+    processes = [context.Process(target=job, args=args, daemon=True) for job, args in jobs]
+    for process in processes:
+        process.start()
+    try:
+        if not (has_tun and ready.wait(5)):
+            print("parity: no network interface of our own; the host's may be idle", file=sys.stderr)
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def pair(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
+    client = socket.create_connection(listener.getsockname()[:2])
+    return client, listener.accept()[0]
+
+
+def hold_sockets() -> list[socket.socket]:
+    """Sockets of every state in numbers of their own. They stay as they are while the list is held, but for
+    those of TIME_WAIT and FIN_WAIT2 without an owner, which the kernel keeps for 60 s."""
+    held = []
+    for family, address, few in ((socket.AF_INET, "127.0.0.1", 0), (socket.AF_INET6, "::1", 1)):
+        listeners = [socket.create_server((address, 0), family=family) for _ in range(4 + few)]
+        listener = listeners[0]
+        held += listeners
+        for _ in range(5 + few):  # ESTABLISHED, twice
+            held += pair(listener)
+        for _ in range(3 + few):  # FIN_WAIT2 with an owner, and CLOSE_WAIT
+            client, server = pair(listener)
+            client.shutdown(socket.SHUT_WR)
+            held += [client, server]
+        for _ in range(6 + few):  # FIN_WAIT2 without: `tw` of sockstat counts it; and CLOSE_WAIT
+            client, server = pair(listener)
+            client.close()
+            held.append(server)
+        for _ in range(2 + few):  # CLOSE_WAIT alone: that FIN_WAIT2 ends within SETTLE_SECONDS
+            client, server = pair(listener)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, 1)
+            client.close()
+            held.append(server)
+        for _ in range(7 + few):  # TIME_WAIT
+            client, server = pair(listener)
+            client.close()
+            server.close()
+        crowded = socket.create_server((address, 0), family=family, backlog=0)
+        held.append(crowded)
+        for _ in range(3 + few):  # SYN_SENT, all but the first: the second finds the backlog full
+            client = socket.socket(family)
+            client.setblocking(False)
+            client.connect_ex(crowded.getsockname())
+            held.append(client)
+        for _ in range(2 + few):
+            udp = socket.socket(family, socket.SOCK_DGRAM)
+            udp.bind((address, 0))
+            held.append(udp)
+        held.append(socket.socket(family, socket.SOCK_DGRAM))  # not bound: counts nowhere
+    return held
+
+
+def require_states() -> None:
+    """A state that could not be made would go untested unseen."""
+    found = {connection.status for connection in psutil.net_connections(kind="tcp")}
+    wanted = {psutil.CONN_ESTABLISHED, psutil.CONN_TIME_WAIT, psutil.CONN_CLOSE_WAIT, psutil.CONN_LISTEN}
+    wanted |= {psutil.CONN_FIN_WAIT2, psutil.CONN_SYN_SENT}
+    if missing := wanted - found:
+        sys.exit(f"parity: the load has no socket in {', '.join(sorted(missing))}")
+
+
+# --- Reporting ---------------------------------------------------------------------------------------------
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def report(checks: list[Check]) -> int:
+    """Prints a line for each metric, with its worst instance, else that with the most to show. Returns how
+    many differ."""
+
+    def telling(check: Check) -> tuple[bool, float]:
+        return not holds(check), check.got if isinstance(check.got, (int, float)) else -1.0
+
+    metrics = dict.fromkeys(check.metric for check in checks)
+    differing = 0
+    print(f"{'metric':52} {'psutil':>34} {'perfwatch':>16}")
+    for metric in metrics:
+        worst = max((check for check in checks if check.metric == metric), key=telling)
+        differing += not holds(worst)
+        name = f"{metric}{{{worst.instance}}}" if worst.instance else metric
+        low, high = shown(worst.low), shown(worst.high)
+        expected = low if low == high else f"{low} .. {high}"
+        print(f"{name:52} {expected:>34} {shown(worst.got):>16}  {'ok' if holds(worst) else 'DIFFERS'}")
+    print(f"parity: {len(metrics)} metrics compared, {differing} differ")
+    return differing
+
+
+def rounds(run: Callable[[argparse.Namespace], list[Check]], arguments: argparse.Namespace) -> list[Check]:
+    """Measures until every metric held once. One that held in an earlier round stands as it was then."""
+
+    def moved(checks: list[Check]) -> bool:
+        """Sockets that come or go meanwhile, as when those of an earlier run expire, hide an error."""
+        sockets = [check for check in checks if check.metric.startswith("network.connections")]
+        return any(check.low != check.high for check in sockets)
+
+    settled: dict[str, list[Check]] = {}
+    for _ in range(ROUNDS):
+        found: dict[str, list[Check]] = {}
+        for check in run(arguments):
+            found.setdefault(check.metric, []).append(check)
+        for metric, checks in found.items():
+            known = settled.get(metric)
+            if known is None or moved(known) or not (all(map(holds, known)) or moved(checks)):
+                settled[metric] = checks
+        unsure = [name for name, checks in settled.items() if moved(checks) or not all(map(holds, checks))]
+        if not unsure:
+            break
+        print(f"parity: not sure yet of {', '.join(unsure)}", file=sys.stderr)
+    return [check for checks in settled.values() for check in checks]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compares PerfWatch with psutil, metric by metric.")
+    parser.add_argument("--perfwatch", required=True, help="the binary")
+    parser.add_argument("--load", action="store_true", help="make something to see")
+    parser.add_argument("--unprivileged", action="store_true", help="run PerfWatch as user 65534")
+    parser.add_argument("--fixture", type=Path, help="a tree of t0 and t1 instead of this machine")
+    arguments = parser.parse_args()
+    if arguments.fixture:
+        return 1 if report(run_fixture(arguments)) else 0
+    with contextlib.ExitStack() as stack:
+        held = []
+        if arguments.load:
+            stack.enter_context(workers())
+            held = hold_sockets()  # after the workers: a socket that they share would not close
+            time.sleep(SETTLE_SECONDS)
+            require_states()
+        checks = rounds(run_live, arguments)
+        del held
+    return 1 if report(checks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
