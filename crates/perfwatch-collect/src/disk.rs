@@ -31,7 +31,8 @@ const SECTOR_BYTES: u64 = 512;
 pub struct DiskReading {
     /// Without loop devices.
     pub devices: Rows<DeviceReading>,
-    devices_known: bool,
+    /// Whether the table could be read.
+    pub devices_known: bool,
     partitions: Vec<PartitionReading>,
     partitions_known: bool,
     partitions_truncated: bool,

@@ -30,7 +30,8 @@ pub const MAX_INTERFACES: usize = 512;
 pub struct NetworkReading {
     /// Without loopback.
     pub interfaces: Rows<InterfaceReading>,
-    interfaces_known: bool,
+    /// Whether the table could be read.
+    pub interfaces_known: bool,
     sockets: Option<SocketReading>,
     problems: Vec<Problem>,
 }

@@ -1,0 +1,36 @@
+# Every routine of the project. `just` is not needed: each is one command.
+
+# Sample and serve this host
+run *arguments:
+    cargo run --release -- {{ arguments }}
+
+# What a change must pass before it is tried for real
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+# All tests
+test:
+    scripts/test
+
+# Fuzz every parser, for so many seconds each
+fuzz seconds="30":
+    scripts/fuzz {{ seconds }}
+
+# CPU time beside the floor and the peers; writes docs/benchmarks.md
+bench:
+    bench/run.py --write
+
+# Write the generated documents anew
+docs:
+    UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch the_document_of_metrics
+
+# Look at the recorded snapshots that changed, and accept them
+accept:
+    INSTA_UPDATE=always cargo test --package perfwatch-collect --test it fixtures
+    git diff --stat
+
+# Known vulnerabilities of what PerfWatch is built from (needs cargo-deny and the network)
+audit:
+    cargo deny check
