@@ -4,9 +4,9 @@
     psutil_spec.py [ITERATIONS]
 
 Makes the psutil calls of the specification's collection code, one section after the other, with the rates its
-tables ask for, and /proc/interrupts, huge pages and /proc/vmstat, which its tables take from /proc. Prints JSON:
-`psutil`, microseconds of CPU time (user and system) per collection, and `psutil.values`, how many numbers one
-holds.
+tables ask for, and reads /proc/interrupts, huge pages and /proc/vmstat, which its tables take from /proc.
+Prints JSON: `psutil`, microseconds of CPU time (user and system) per collection, and `psutil.values`, how
+many numbers one holds.
 Needs psutil 7.2.2 (scripts/venv).
 """
 

@@ -3,9 +3,9 @@
 
     bench/run.py [--rounds 5] [--write]
 
-Prints a page of Markdown, or with --write makes it docs/benchmarks.md. Everything is measured in turn in every
-round, and compared within the round: a machine that is slower for a minute is slower for all of them. Costs are
-CPU time, user and system, of all threads. Nothing else should run meanwhile. Five rounds take five minutes.
+Prints a page of Markdown, or with --write makes it docs/benchmarks.md. Everything is measured in turn in
+every round, and compared within the round: a machine that is slower for a minute is slower for all of them.
+Costs are CPU time, user and system, of all threads. Nothing else should run meanwhile. Takes five minutes.
 
 What stands in docs/benchmarks.md between SOAK_START and SOAK_END is written by hand, and kept.
 """
@@ -276,9 +276,11 @@ def measure_growth(bench: Path, number: int) -> Figures:
 def let_sockets_expire() -> None:
     """Waits until hardly a socket is in TIME_WAIT, where thousands stay for a minute after a growth run."""
     deadline = time.monotonic() + EXPIRY_DEADLINE_SECONDS
+    if time_wait_sockets() > FEW_SOCKETS:
+        tell("waiting for sockets in TIME_WAIT to expire")
     while time_wait_sockets() > FEW_SOCKETS:
         if time.monotonic() > deadline:
-            tell(f"{time_wait_sockets()} sockets in TIME_WAIT: some program opens and closes many")
+            tell(f"{time_wait_sockets()} sockets in TIME_WAIT: some program opens and closes many, going on")
             return
         time.sleep(1)
 
@@ -370,8 +372,9 @@ COMPARISON_NOTES = """\
  and tcpstat are off by default), which are most of the cost of a sample.
 - Sample, psutil and node_exporter run back to back, with warm caches. A tick of `perfwatch serve` is what
  one costs in earnest: woken every 500 ms, with caches that others have used since, JSON written and sent to
- one WebSocket client. The last two rows, which set such ticks against peers with warm caches, are the least
- that can be claimed; peers that slept between collections would cost more too.""".replace("\n ", " ")
+ one WebSocket client. The last two
+ rows set such ticks against peers with warm caches, which is the most cautious comparison here: peers that
+ slept between collections would cost more too.""".replace("\n ", " ")
 
 COST_NOTES = """\
 Medians of the rounds. `sample` is a whole snapshot with all threads, made and dropped; `sample + JSON` also
@@ -380,8 +383,8 @@ writes it as JSON.""".replace("\n", " ")
 VALUE_NOTES = """\
 Counted are numbers: of PerfWatch those under cpu, memory, network and disk in `perfwatch snapshot --json`,
 nulls and names left out; of psutil the same; of node_exporter every sample of its answer, those about
-itself included. node_exporter delivers the most values in a round. They are not of equal worth or cost:
-many of its are of a kind, from one short read. RSS is that of the process at the end of a round.""".replace("\n", " ")
+itself included. node_exporter delivers the most values. They are not of equal worth or cost: many of its
+are of a kind, from one short read. RSS is that of the process at the end of a round.""".replace("\n", " ")
 
 GROWTH_NOTES = """\
 Medians of {runs} runs. CPUs, interfaces and disks are made up, in recorded trees of ordinary files: what it

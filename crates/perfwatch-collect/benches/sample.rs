@@ -146,7 +146,6 @@ impl Floor {
 
     fn read_all(&mut self) {
         self.read(&SOURCES);
-        black_box(rustix::fs::statvfs("/").is_ok());
     }
 
     fn read(&mut self, sources: &[&'static str]) {
@@ -154,6 +153,9 @@ impl Floor {
             let mut offset = 0;
             while let Ok(read @ 1..) = self.files[source].read_at(&mut self.buffer, offset) {
                 offset += read as u64;
+            }
+            if *source == "diskstats" {
+                black_box(rustix::fs::statvfs("/").is_ok());
             }
             if *source == "net/snmp" {
                 // NLMSG_DONE, type 3, ends a dump.

@@ -9,7 +9,7 @@ use crate::host::Host;
 
 /// Collects one section of the snapshot.
 pub trait Collector: Send + 'static {
-    /// Name of the section, and of the thread.
+    /// Name of the section.
     const NAME: &'static str;
     /// What the kernel said, nothing computed. Filled anew at every tick, so it keeps its memory.
     type Reading: Default + Send + 'static;

@@ -13,7 +13,7 @@ use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::limit::{ALL_OTHERS, fold_beyond, sum_rates};
 use crate::parse::{fill, lines, set_text, words};
-use crate::rate::{mean, percent, units_per_second};
+use crate::rate::{mean_ms, percent, units_per_second};
 use crate::rows::{Matcher, Named, Rows};
 
 pub use mounts::{MAX_PARTITIONS, Mount, parse_mounts};
@@ -136,7 +136,7 @@ fn device_metrics(
     let latency = |of: fn(&DeviceReading) -> &[u64; 4]| {
         let before = before.filter(|_| now.timed)?;
         let ([count_before, .., time_before], [count, .., time]) = (of(before), of(now));
-        mean((*time_before, *time), (*count_before, *count))
+        mean_ms((*time_before, *time), (*count_before, *count))
     };
     DeviceMetrics {
         read_bytes: read_sectors.saturating_mul(SECTOR_BYTES),

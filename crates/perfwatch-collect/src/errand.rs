@@ -6,7 +6,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Something that is run at every tick.
 pub trait Errand: Send + Sync {
@@ -23,8 +23,19 @@ struct State<T> {
     /// None while it is under way.
     work: Option<Box<dyn FnMut() -> T + Send>>,
     under_way_since: Option<Instant>,
-    /// The newest answer that was not taken yet, or what the panic said.
-    answer: Option<Result<T, String>>,
+    /// The newest answer that was not taken yet.
+    answer: Option<Answer<T>>,
+}
+
+/// What an errand brought.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    /// When it was sent for: what it brought is no older.
+    pub(crate) asked: Instant,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// The answer, or what a panic said.
+    pub(crate) outcome: Result<T, String>,
 }
 
 impl<T: Send + 'static> Slow<T> {
@@ -34,8 +45,8 @@ impl<T: Send + 'static> Slow<T> {
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// The newest answer, once. The error is what a panic said.
-    pub(crate) fn take(&self) -> Option<Result<T, String>> {
+    /// The newest answer, once.
+    pub(crate) fn take(&self) -> Option<Answer<T>> {
         self.lock().answer.take()
     }
 
@@ -52,19 +63,19 @@ impl<T: Send + 'static> Slow<T> {
 
 impl<T: Send + 'static> Errand for Slow<T> {
     fn run(&self) {
-        let work = {
+        let asked = Instant::now();
+        let mut work = {
             let mut state = self.lock();
-            let work = state.work.take();
-            state.under_way_since = work.is_some().then(Instant::now).or(state.under_way_since);
+            let Some(work) = state.work.take() else { return };
+            state.under_way_since = Some(asked);
             work
         };
-        let Some(mut work) = work else { return };
-        let answer =
+        let outcome =
             catch_unwind(AssertUnwindSafe(&mut work)).map_err(|panic| said(panic.as_ref()));
         let mut state = self.lock();
         state.work = Some(work);
         state.under_way_since = None;
-        state.answer = Some(answer);
+        state.answer = Some(Answer { asked, took: asked.elapsed(), outcome });
     }
 }
 
@@ -123,10 +134,10 @@ mod tests {
             runs
         });
         errand.run();
-        assert_eq!(errand.take(), Some(Err("the first run fails".to_owned())));
+        assert_eq!(errand.take().unwrap().outcome, Err("the first run fails".to_owned()));
         errand.run();
-        assert_eq!(errand.take(), Some(Ok(2)));
-        assert_eq!(errand.take(), None);
+        assert_eq!(errand.take().unwrap().outcome, Ok(2));
+        assert!(errand.take().is_none());
     }
 
     #[test]

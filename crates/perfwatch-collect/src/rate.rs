@@ -1,28 +1,29 @@
 //! The only place that subtracts counters.
 //!
-//! A counter that went backwards gives None: never 0, which would be a lie, and never a spike. A counter that
-//! some driver keeps in 32 bits and that passed 2^32 is recognised and gives the right difference.
+//! A counter that went backwards gives None: never 0, which would be a lie, and never a spike. Only of counters
+//! that the kernel keeps in 32 bits is a fall taken for a wrap.
 
 use std::time::Duration;
 
 /// Two readings closer than this give no rate: the kernel's own counters are not exact over less.
 const MIN_ELAPSED: Duration = Duration::from_millis(1);
 
-/// The last 1/16 of 32 bits. A fall from there to the first 1/16 is a wrap. A reset at just that moment is
-/// mistaken for one, and then the error is less than this: no spike.
+/// A fall of a 32-bit counter is a wrap when it grew by less than this across 2^32, else a reset. 2^28 ms of disk
+/// time are three days: more than any interval can hold, on 1,000 requests in flight.
 const WRAP_WINDOW: u64 = 1 << 28;
 
 /// How much a counter grew. None when it was reset.
 pub fn increase(before: u64, now: u64) -> Option<u64> {
+    now.checked_sub(before)
+}
+
+/// As [`increase`], for a counter that the kernel keeps in 32 bits and lets wrap.
+pub fn increase_32(before: u64, now: u64) -> Option<u64> {
     const WRAP: u64 = 1 << 32;
-    match now.checked_sub(before) {
-        Some(grown) => Some(grown),
-        None if before < WRAP => {
-            let grown = WRAP.checked_sub(before)?.checked_add(now)?;
-            (grown < WRAP_WINDOW).then_some(grown)
-        }
-        None => None,
-    }
+    increase(before, now).or_else(|| {
+        let grown = WRAP.checked_sub(before)?.checked_add(now)?;
+        (grown < WRAP_WINDOW).then_some(grown)
+    })
 }
 
 /// How much a counter grew per second, to a thousandth.
@@ -39,13 +40,13 @@ pub fn units_per_second(unit: u64, before: u64, now: u64, elapsed: Duration) -> 
         .map(|grown| thousandths(grown as f64 * unit as f64 / elapsed.as_secs_f64()))
 }
 
-/// Mean of what was summed up in `sum` over what was counted in `count`, to a thousandth. None when nothing
-/// was counted or one of the two was reset.
-pub fn mean(
+/// Mean time in ms of what was completed, to a thousandth, from the kernel's 32-bit sum of times and its count. None
+/// when nothing was completed or one of the two was reset.
+pub fn mean_ms(
     (sum_before, sum_now): (u64, u64),
     (count_before, count_now): (u64, u64),
 ) -> Option<f64> {
-    let (sum, count) = (increase(sum_before, sum_now)?, increase(count_before, count_now)?);
+    let (sum, count) = (increase_32(sum_before, sum_now)?, increase(count_before, count_now)?);
     (count > 0).then(|| thousandths(sum as f64 / count as f64))
 }
 
@@ -71,21 +72,23 @@ mod tests {
     fn counter_going_backwards_gives_no_rate() {
         assert_eq!(per_second(1000, 10, SECOND), None);
         assert_eq!(per_second(u64::MAX, 0, SECOND), None);
-        // Reset from the middle of 32 bits: not a wrap.
-        assert_eq!(per_second(3_000_000_000, 5, SECOND), None);
+        assert_eq!(per_second(u64::from(u32::MAX), 5, SECOND), None);
     }
 
     #[test]
     fn a_32_bit_wrap_gives_the_right_difference() {
-        assert_eq!(increase(u64::from(u32::MAX) - 9, 90), Some(100));
-        assert_eq!(per_second(u64::from(u32::MAX), 0, SECOND), Some(1.0));
+        assert_eq!(increase_32(u64::from(u32::MAX) - 9, 90), Some(100));
+        assert_eq!(mean_ms((u64::from(u32::MAX), 9), (7, 9)), Some(5.0));
+        // From the middle of 32 bits it is a reset, and above them there is nothing to wrap.
+        assert_eq!(increase_32(3_000_000_000, 5), None);
+        assert_eq!(increase_32(1 << 33, 5), None);
     }
 
     #[test]
     fn nothing_completed_has_no_latency() {
-        assert_eq!(mean((5, 9), (3, 3)), None);
-        assert_eq!(mean((5, 9), (3, 5)), Some(2.0));
-        assert_eq!(mean((9, 5), (3, 5)), None);
+        assert_eq!(mean_ms((5, 9), (3, 3)), None);
+        assert_eq!(mean_ms((5, 9), (3, 5)), Some(2.0));
+        assert_eq!(mean_ms((9, 5), (3, 5)), None);
     }
 
     #[test]
@@ -108,16 +111,17 @@ mod tests {
             let elapsed = Duration::from_millis(ms);
             if let Some(rate) = per_second(before, now, elapsed) {
                 prop_assert!(rate >= 0.0 && rate.is_finite());
-                let most = if now >= before { now - before } else { WRAP_WINDOW };
+                let most = now.saturating_sub(before);
                 prop_assert!(rate <= most as f64 / elapsed.as_secs_f64() * (1.0 + 1e-9) + 0.001);
             }
         }
 
-        /// A reset to something small is a spike for nobody, from wherever it comes.
+        /// A reset is a spike for nobody, from wherever it comes.
         #[test]
         fn a_reset_is_no_spike(before in 1_u64.., now in 0_u64..1000) {
             prop_assume!(now < before);
-            if let Some(grown) = increase(before, now) {
+            prop_assert_eq!(increase(before, now), None);
+            if let Some(grown) = increase_32(before, now) {
                 prop_assert!(grown < WRAP_WINDOW && before > u64::from(u32::MAX) - WRAP_WINDOW);
             }
         }

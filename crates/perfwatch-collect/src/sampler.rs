@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -19,7 +18,7 @@ use crate::collector::{Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::duty::{self, Batch, Duty};
-use crate::errand::Slow;
+use crate::errand::{Answer, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
 use crate::memory::Memory;
@@ -86,36 +85,29 @@ struct Sampler {
     info: HostInfo,
     tick: Tick,
     timestamp: Timestamp,
-    current: Arc<AtomicU64>,
-    cpu: Arc<Slow<Answer<CpuMetrics>>>,
-    memory: Arc<Slow<Answer<MemoryMetrics>>>,
-    network: Arc<Slow<Answer<NetworkMetrics>>>,
-    disk: Arc<Slow<Answer<DiskMetrics>>>,
+    began: Instant,
+    cpu: Arc<Slow<Collected<CpuMetrics>>>,
+    memory: Arc<Slow<Collected<MemoryMetrics>>>,
+    network: Arc<Slow<Collected<NetworkMetrics>>>,
+    disk: Arc<Slow<Collected<DiskMetrics>>>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
-/// What a collector answered.
-#[derive(Debug)]
-struct Answer<M> {
-    /// The tick that it was asked for.
-    tick: u64,
-    duration: Duration,
-    outcome: Result<Report<M>, Error>,
-}
+/// What a collector answers.
+type Collected<M> = Result<Report<M>, Error>;
 
 impl Sampler {
     fn new(host: &Arc<Host>) -> Self {
-        let current = Arc::default();
         Self {
             host: Arc::clone(host),
             info: host.info(),
             tick: Tick { number: 0, interval: Duration::ZERO, lateness: Duration::ZERO },
             timestamp: now(),
-            cpu: collector::<Cpu>(host, &current),
-            memory: collector::<Memory>(host, &current),
-            network: collector::<Network>(host, &current),
-            disk: collector::<Disk>(host, &current),
-            current,
+            began: Instant::now(),
+            cpu: collector::<Cpu>(host),
+            memory: collector::<Memory>(host),
+            network: collector::<Network>(host),
+            disk: collector::<Disk>(host),
             since: BTreeMap::new(),
         }
     }
@@ -124,7 +116,7 @@ impl Sampler {
     fn begin(&mut self, tick: Tick) -> Batch {
         self.tick = tick;
         self.timestamp = now();
-        self.current.store(tick.number, Ordering::Relaxed);
+        self.began = Instant::now();
         Batch {
             errands: self.host.errands().wanted(),
             awaited: vec![
@@ -133,16 +125,15 @@ impl Sampler {
                 self.network.clone(),
                 self.disk.clone(),
             ],
-            deadline: Instant::now()
-                + (tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE),
+            deadline: self.began + (tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE),
         }
     }
 
     /// The snapshot of what came back.
     fn end(&mut self) -> Snapshot {
-        let (tick, timestamp) = (self.tick, self.timestamp);
-        let (cpu, memory) = (outcome(&self.cpu, tick), outcome(&self.memory, tick));
-        let (network, disk) = (outcome(&self.network, tick), outcome(&self.disk, tick));
+        let (tick, timestamp, began) = (self.tick, self.timestamp, self.began);
+        let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
+        let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
         let mut history =
             History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
         let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
@@ -174,19 +165,10 @@ impl Sampler {
     }
 }
 
-/// A collector that notes for which tick it was asked.
-fn collector<C: Collector>(
-    host: &Arc<Host>,
-    current: &Arc<AtomicU64>,
-) -> Arc<Slow<Answer<C::Metrics>>> {
+/// A collector with the reading before.
+fn collector<C: Collector>(host: &Arc<Host>) -> Arc<Slow<Collected<C::Metrics>>> {
     let mut tracker = Tracker::<C>::new(host);
-    let current = Arc::clone(current);
-    Slow::new(move || {
-        let tick = current.load(Ordering::Relaxed);
-        let start = Instant::now();
-        let outcome = tracker.collect();
-        Answer { tick, duration: start.elapsed(), outcome }
-    })
+    Slow::new(move || tracker.collect())
 }
 
 /// How a collector did at one tick.
@@ -205,15 +187,18 @@ enum Outcome<M> {
     Late(Duration),
 }
 
-fn outcome<M: Send + 'static>(collector: &Slow<Answer<M>>, tick: Tick) -> Outcome<M> {
-    match collector.take() {
-        Some(Ok(answer)) if answer.tick == tick.number => match answer.outcome {
-            Ok(report) => Outcome::Collected { report, duration: answer.duration },
-            Err(error) => Outcome::Failed { error, duration: answer.duration },
-        },
-        Some(Err(panic)) => Outcome::Panicked(panic),
-        Some(Ok(_)) | None => Outcome::Late(
-            collector.under_way_since().map(|since| since.elapsed()).unwrap_or_default(),
+/// The answer to the tick that began then. One that was sent for earlier is dropped.
+fn outcome<M: Send + 'static>(collector: &Slow<Collected<M>>, began: Instant) -> Outcome<M> {
+    match collector.take().filter(|answer| answer.asked >= began) {
+        Some(Answer { outcome: Ok(Ok(report)), took, .. }) => {
+            Outcome::Collected { report, duration: took }
+        }
+        Some(Answer { outcome: Ok(Err(error)), took, .. }) => {
+            Outcome::Failed { error, duration: took }
+        }
+        Some(Answer { outcome: Err(panic), .. }) => Outcome::Panicked(panic),
+        None => Outcome::Late(
+            collector.under_way_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
     }
 }
@@ -350,7 +335,7 @@ mod tests {
         sampler.memory = Slow::new(move || {
             runs += 1;
             assert!(runs != 1, "no such luck");
-            Answer { tick: runs - 1, duration: Duration::ZERO, outcome: Ok(memory()) }
+            Ok(memory())
         });
         let snapshots = run(sampler, 2);
         let (first, second) = (&snapshots[0], &snapshots[1]);
@@ -368,11 +353,10 @@ mod tests {
     fn a_late_answer_is_never_taken_for_the_next_tick() {
         let mut sampler = sampler();
         let (release, gate) = mpsc::channel::<()>();
-        let current = Arc::clone(&sampler.current);
         sampler.memory = Slow::new(move || {
-            let tick = current.load(Ordering::Relaxed);
+            // Ends with an error when the gate is opened.
             let _ = gate.recv();
-            Answer { tick, duration: Duration::ZERO, outcome: Ok(memory()) }
+            Ok(memory())
         });
         let memory = Arc::clone(&sampler.memory);
         let mut release = Some(release);

@@ -44,8 +44,8 @@ metrics! {
         /// CPU frequency
         ///
         /// Current frequency of each logical CPU by its number in the kernel. From /proc/cpuinfo where it
-        /// lists every CPU (what the hardware ran at, on x86), else from cpufreq (what the governor asked
-        /// for). A CPU without a figure is null; a host that tells no frequency has an empty list.
+        /// lists as many CPUs as cpufreq has policies, or where there is no cpufreq (what the hardware ran
+        /// at, on x86); else from cpufreq (what the governor asked for). A CPU without a figure is null; a host that tells no frequency has an empty list.
         frequency_mhz: Option<Vec<Option<f64>>> = Gauge(Megahertz) by "core"
             from "/proc/cpuinfo, /sys/devices/system/cpu/cpufreq",
         /// CPU temperature

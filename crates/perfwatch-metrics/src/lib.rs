@@ -1,6 +1,6 @@
 //! What PerfWatch measures.
 //!
-//! Every metric is described once, in a [`metrics!`](catalog) block of the module of its subsystem: its
+//! Every metric is described once, in a [`metrics!`](mod@catalog) block of the module of its subsystem: its
 //! name, title, meaning, kind, unit, labels and source. From that one description come the typed struct of
 //! the snapshot, its JSON, the [`catalog()`], and [`Snapshot::visit`], which every consumer walks instead of
 //! naming metrics again.

@@ -1,4 +1,4 @@
-//! Frequency and temperature, on an errand of their own: some drivers take 20 ms for the frequency of a core
+//! Frequency and temperature, on errands of their own: some drivers take 20 ms for the frequency of a core
 //! by design, a sensor behind a bus may hang, and neither may delay the CPU times. What did not come in time
 //! is shown as it last was, with its age.
 //!
@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 use perfwatch_metrics::State;
 
 use super::MAX_CPUS;
-use crate::errand::Slow;
+use crate::errand::{Answer, Slow};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{Host, KernelFile};
 use crate::parse::{fraction, lines, number, words};
+
+/// A value that is older is said to be.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// An older value is no longer shown.
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -42,7 +45,7 @@ const CPU_CHIPS: [&str; 10] = [
 ];
 
 /// What the slow files said, in the snapshot's form.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(super) struct SensorReading {
     pub(super) frequency_mhz: Option<Vec<Option<f64>>>,
     pub(super) temperature_celsius: Option<Vec<Option<f64>>>,
@@ -50,69 +53,192 @@ pub(super) struct SensorReading {
     pub(super) problems: Vec<Problem>,
 }
 
-/// The errand, and what it brought last.
+/// The two errands: slow frequencies do not hold up quick temperatures.
 #[derive(Debug)]
 pub(super) struct Sensors {
-    errand: Arc<Slow<SensorReading>>,
-    last: Option<(Instant, SensorReading)>,
+    frequencies: Lasting<Vec<Option<f64>>>,
+    temperatures: Lasting<Temperatures>,
 }
+
+/// Readings and names of the sensors, in the same order.
+type Temperatures = (Vec<Option<f64>>, Vec<String>);
 
 impl Sensors {
     pub(super) fn new(host: &Arc<Host>) -> Self {
-        let mut files = SensorFiles::new(Arc::clone(host));
-        let errand = Slow::new(move || files.read());
-        host.errands().add(&errand);
-        Self { errand, last: None }
+        let mut frequencies = Frequencies::new(Arc::clone(host));
+        let mut thermometers = Thermometers::new(Arc::clone(host));
+        Self {
+            frequencies: Lasting::new(host, "frequency_mhz", move || frequencies.read()),
+            temperatures: Lasting::new(host, "temperature_celsius", move || thermometers.read()),
+        }
     }
 
     /// What the sensors say, or last said.
     pub(super) fn read(&mut self, into: &mut SensorReading) {
-        let now = Instant::now();
-        let trouble = match self.errand.take() {
-            Some(Ok(reading)) => {
-                self.last = Some((now, reading));
-                None
-            }
-            Some(Err(panic)) => {
-                Some((State::Failed, format!("reading the sensors panicked: {panic}")))
-            }
-            None => Some((State::Late, "the sensors' files have not answered".to_owned())),
+        into.problems.clear();
+        into.frequency_mhz = self.frequencies.look(&mut into.problems);
+        (into.temperature_celsius, into.temperature_sensors) =
+            self.temperatures.look(&mut into.problems).unzip();
+    }
+}
+
+/// What an errand found, or why nothing.
+type Finding<T> = Result<T, Error>;
+
+/// An errand whose last answer is worth showing for a while.
+#[derive(Debug)]
+struct Lasting<T> {
+    part: &'static str,
+    errand: Arc<Slow<Finding<T>>>,
+    /// The last answer, and when it was sent for.
+    last: Option<(Instant, Finding<T>)>,
+}
+
+impl<T: Default + Clone + Send + 'static> Lasting<T> {
+    fn new(
+        host: &Host,
+        part: &'static str,
+        work: impl FnMut() -> Finding<T> + Send + 'static,
+    ) -> Self {
+        let errand = Slow::new(work);
+        host.errands().add(&errand);
+        Self { part, errand, last: None }
+    }
+
+    /// The newest value, and what is to be said of it. What this host does not have is an empty value.
+    fn look(&mut self, problems: &mut Vec<Problem>) -> Option<T> {
+        let mut say = |state, reason| {
+            problems.push(Problem { part: self.part.to_owned(), state, reason, fix: None });
         };
-        let age = |at: &Instant| now.saturating_duration_since(*at);
-        self.last = self.last.take().filter(|(at, _)| age(at) <= MAX_AGE);
-        *into = self.last.as_ref().map(|(_, reading)| reading.clone()).unwrap_or_default();
-        let Some((state, mut reason)) = trouble else { return };
-        if let Some((at, _)) = &self.last {
-            reason = format!("{reason}: the values are {} s old", age(at).as_secs());
+        match self.errand.take() {
+            Some(Answer { outcome: Ok(found), asked, .. }) => self.last = Some((asked, found)),
+            Some(Answer { outcome: Err(panic), .. }) => {
+                self.last = None;
+                say(State::Failed, format!("reading them panicked: {panic}"));
+                return None;
+            }
+            None => {}
         }
-        for part in ["frequency_mhz", "temperature_celsius"] {
-            into.problems.retain(|problem| problem.part != part);
-            let fix = None;
-            into.problems.push(Problem {
-                part: part.to_owned(),
-                state,
-                reason: reason.clone(),
-                fix,
-            });
+        let age =
+            self.last.as_ref().map(|(asked, _)| asked.elapsed()).filter(|age| *age <= MAX_AGE);
+        let (Some(age), Some((_, found))) = (age, &self.last) else {
+            say(State::Late, "their files have not answered".to_owned());
+            return None;
+        };
+        match found {
+            Ok(value) => {
+                if age > FRESH {
+                    let age = age.as_secs_f64();
+                    say(
+                        State::Late,
+                        format!("their files are slow to answer: the values are {age:.1} s old"),
+                    );
+                }
+                Some(value.clone())
+            }
+            Err(error) => {
+                problems.push(Problem::new(self.part, error));
+                (error.state() == State::Unavailable).then(T::default)
+            }
         }
     }
 }
 
-/// The files behind the figures, found once and looked for again now and then.
-struct SensorFiles {
+/// The files of the frequencies.
+struct Frequencies {
     host: Arc<Host>,
     cpuinfo: KernelFile,
     policies: Vec<Policy>,
-    sensors: Vec<Sensor>,
     found_at: Option<Instant>,
     /// How many CPUs /proc/cpuinfo named with a frequency at the last tick.
     listed: usize,
+}
+
+impl Frequencies {
+    fn new(host: Arc<Host>) -> Self {
+        let cpuinfo = host.procfs("cpuinfo");
+        Self { host, cpuinfo, policies: Vec::new(), found_at: None, listed: 0 }
+    }
+
+    fn read(&mut self) -> Finding<Vec<Option<f64>>> {
+        let mut by_cpu = Vec::new();
+        let listed = self.cpuinfo.parse(|text| parse_cpuinfo(text, &mut by_cpu));
+        let count = *listed.as_ref().unwrap_or(&0);
+        // When a CPU goes on or offline, its policy goes with it.
+        let moved = std::mem::replace(&mut self.listed, count) != count;
+        if moved || self.found_at.is_none_or(|at| at.elapsed() >= RESCAN) {
+            self.policies = find_policies(&self.host);
+            self.found_at = Some(Instant::now());
+        }
+        if self.policies.is_empty() {
+            // An unreadable cpuinfo is an error only where it is the one source.
+            listed?;
+        } else if count != self.policies.len() {
+            by_cpu = self.ask_policies();
+        }
+        if by_cpu.is_empty() {
+            return Err(Error::Unavailable(
+                "neither /proc/cpuinfo nor cpufreq tells a frequency".to_owned(),
+            ));
+        }
+        Ok(by_cpu)
+    }
+
+    fn ask_policies(&mut self) -> Vec<Option<f64>> {
+        let mut by_cpu = Vec::new();
+        for policy in &mut self.policies {
+            let mhz = policy.read();
+            for &cpu in &policy.cpus {
+                set(&mut by_cpu, cpu, mhz);
+            }
+        }
+        by_cpu
+    }
+}
+
+/// Puts the value of a CPU at its number.
+fn set(by_cpu: &mut Vec<Option<f64>>, cpu: usize, value: Option<f64>) {
+    if by_cpu.len() <= cpu {
+        by_cpu.resize(cpu.saturating_add(1), None);
+    }
+    if let Some(slot) = by_cpu.get_mut(cpu) {
+        *slot = value;
+    }
+}
+
+/// The files of the temperatures.
+struct Thermometers {
+    host: Arc<Host>,
+    sensors: Vec<Sensor>,
+    found_at: Option<Instant>,
+}
+
+impl Thermometers {
+    fn new(host: Arc<Host>) -> Self {
+        Self { host, sensors: Vec::new(), found_at: None }
+    }
+
+    fn read(&mut self) -> Finding<Temperatures> {
+        if self.found_at.is_none_or(|at| at.elapsed() >= RESCAN) {
+            self.sensors = find_sensors(&self.host);
+            self.found_at = Some(Instant::now());
+        }
+        if self.sensors.is_empty() {
+            let none =
+                "no processor's temperature sensor in /sys/class/hwmon or /sys/class/thermal";
+            return Err(Error::Unavailable(none.to_owned()));
+        }
+        let values = self.sensors.iter_mut().map(Sensor::read).collect();
+        Ok((values, self.sensors.iter().map(|sensor| sensor.name.clone()).collect()))
+    }
 }
 
 /// A group of CPUs that change their frequency together.
 struct Policy {
     cpus: Vec<usize>,
     current: KernelFile,
+    /// Where old kernels have it.
+    old_current: KernelFile,
 }
 
 /// One temperature.
@@ -121,77 +247,10 @@ struct Sensor {
     input: KernelFile,
 }
 
-impl SensorFiles {
-    fn new(host: Arc<Host>) -> Self {
-        let cpuinfo = host.procfs("cpuinfo");
-        Self { host, cpuinfo, policies: Vec::new(), sensors: Vec::new(), found_at: None, listed: 0 }
-    }
-
-    fn read(&mut self) -> SensorReading {
-        if self.found_at.is_none_or(|at| at.elapsed() >= RESCAN) {
-            self.policies = find_policies(&self.host);
-            self.sensors = find_sensors(&self.host);
-            self.found_at = Some(Instant::now());
-        }
-        let mut reading = SensorReading::default();
-        match self.read_frequencies() {
-            Ok(frequencies) if frequencies.is_empty() => {
-                let none = Error::Unavailable(
-                    "neither /proc/cpuinfo nor cpufreq tells a frequency".to_owned(),
-                );
-                reading.problems.push(Problem::new("frequency_mhz", &none));
-                reading.frequency_mhz = Some(frequencies);
-            }
-            Ok(frequencies) => reading.frequency_mhz = Some(frequencies),
-            Err(error) => reading.problems.push(Problem::new("frequency_mhz", &error)),
-        }
-        if self.sensors.is_empty() {
-            let none =
-                "no processor's temperature sensor in /sys/class/hwmon or /sys/class/thermal";
-            reading
-                .problems
-                .push(Problem::new("temperature_celsius", &Error::Unavailable(none.to_owned())));
-        }
-        reading.temperature_celsius = Some(self.sensors.iter_mut().map(Sensor::read).collect());
-        reading.temperature_sensors =
-            Some(self.sensors.iter().map(|sensor| sensor.name.clone()).collect());
-        reading
-    }
-
-    fn read_frequencies(&mut self) -> Result<Vec<Option<f64>>, Error> {
-        let mut by_cpu = Vec::new();
-        let listed = self.cpuinfo.parse(|text| parse_cpuinfo(text, &mut by_cpu));
-        if self.policies.is_empty() {
-            // Without a single source the host has no frequency; an unreadable cpuinfo is an error.
-            return listed.map(|_| by_cpu);
-        }
-        let count = listed.unwrap_or_default();
-        if std::mem::replace(&mut self.listed, count) != count {
-            // A CPU went on or offline, and its policy with it.
-            self.policies = find_policies(&self.host);
-        }
-        if count == self.policies.len() {
-            return Ok(by_cpu);
-        }
-        by_cpu.clear();
-        for policy in &mut self.policies {
-            let mhz = policy.read();
-            for &cpu in &policy.cpus {
-                if by_cpu.len() <= cpu {
-                    by_cpu.resize(cpu.saturating_add(1), None);
-                }
-                if let Some(slot) = by_cpu.get_mut(cpu) {
-                    *slot = mhz;
-                }
-            }
-        }
-        Ok(by_cpu)
-    }
-}
-
 impl Policy {
     fn read(&mut self) -> Option<f64> {
-        let khz = number(self.current.read().ok()?.trim_ascii())?;
+        let khz = self.current.read().or_else(|_| self.old_current.read()).ok()?;
+        let khz = number(khz.trim_ascii())?;
         Some(khz as f64 / 1000.0)
     }
 }
@@ -222,12 +281,7 @@ pub fn parse_cpuinfo(text: &[u8], by_cpu: &mut Vec<Option<f64>>) -> Result<usize
             if cpu >= MAX_CPUS {
                 continue;
             }
-            if by_cpu.len() <= cpu {
-                by_cpu.resize(cpu.saturating_add(1), None);
-            }
-            if let Some(slot) = by_cpu.get_mut(cpu) {
-                *slot = Some(mhz);
-            }
+            set(by_cpu, cpu, Some(mhz));
             listed = listed.saturating_add(1);
         }
     }
@@ -240,14 +294,9 @@ fn value(line: &[u8]) -> Option<&[u8]> {
 }
 
 fn find_policies(host: &Host) -> Vec<Policy> {
-    const CPUFREQ: &str = "devices/system/cpu/cpufreq";
-    let mut policies = Vec::new();
-    for name in host.sysfs_names(CPUFREQ) {
-        let Some(first) = name.strip_prefix("policy").and_then(|cpu| cpu.parse::<usize>().ok())
-        else {
-            continue;
-        };
-        let affected = host.sysfs_text(&format!("{CPUFREQ}/{name}/affected_cpus"));
+    const CPUS: &str = "devices/system/cpu";
+    let policy = |directory: &str, first: usize| {
+        let affected = host.sysfs_text(&format!("{directory}/affected_cpus"));
         let cpus = affected.map_or_else(
             || vec![first],
             |cpus| {
@@ -256,12 +305,30 @@ fn find_policies(host: &Host) -> Vec<Policy> {
                     .collect()
             },
         );
-        policies.push(Policy {
+        Policy {
             cpus: cpus.into_iter().filter(|cpu| *cpu < MAX_CPUS).take(MAX_CPUS).collect(),
-            current: host.sysfs(&format!("{CPUFREQ}/{name}/scaling_cur_freq")),
-        });
+            current: host.sysfs(&format!("{directory}/scaling_cur_freq")),
+            old_current: host.sysfs(&format!("{directory}/cpuinfo_cur_freq")),
+        }
+    };
+    let numbered = |names: Vec<String>, prefix: &'static str| {
+        names
+            .into_iter()
+            .filter_map(move |name| Some((name.strip_prefix(prefix)?.parse().ok()?, name)))
+    };
+    let policies: Vec<_> = numbered(host.sysfs_names(&format!("{CPUS}/cpufreq")), "policy")
+        .map(|(first, name)| policy(&format!("{CPUS}/cpufreq/{name}"), first))
+        .collect();
+    if !policies.is_empty() {
+        return policies;
     }
-    policies
+    // Kernels before 4.3 have a directory in each CPU's own.
+    let of_cpus = numbered(host.sysfs_names(CPUS), "cpu");
+    let directories = of_cpus.map(|(cpu, name)| (cpu, format!("{CPUS}/{name}/cpufreq")));
+    directories
+        .filter(|(_, directory)| !host.sysfs_names(directory).is_empty())
+        .map(|(cpu, directory)| policy(&directory, cpu))
+        .collect()
 }
 
 fn find_sensors(host: &Host) -> Vec<Sensor> {

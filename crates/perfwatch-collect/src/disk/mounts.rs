@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use perfwatch_metrics::State;
 
-use crate::errand::Slow;
+use crate::errand::{Answer, Slow};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::parse::{lines, set_text, shown, unescape_octal, words};
 
 /// Most mounts that are asked for, in the order of the table. The rest is left out, and `truncated` says so.
 pub const MAX_PARTITIONS: usize = 512;
+
+/// Figures that are older are said to be.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// A file system that takes longer to fail is paused.
 const SLOW: Duration = Duration::from_millis(100);
@@ -26,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// One mount of a file system on a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// Where, as the kernel's bytes.
     pub mountpoint: Arc<[u8]>,
@@ -50,8 +53,9 @@ pub(super) struct PartitionReading {
 /// What is known of a file system at this tick.
 #[derive(Debug)]
 enum Outcome {
-    Known(FileSystemBlocks),
-    /// Asked so long ago and not answered; None when it is asked at the next tick.
+    /// The figures, and how old they may be.
+    Known(FileSystemBlocks, Duration),
+    /// Asked so long ago and not answered; None when it was not asked yet.
     Waiting(Option<Duration>),
     Failed(String),
 }
@@ -59,23 +63,30 @@ enum Outcome {
 impl PartitionReading {
     pub(super) fn blocks(&self) -> Option<&FileSystemBlocks> {
         match &self.outcome {
-            Outcome::Known(blocks) => Some(blocks),
+            Outcome::Known(blocks, _) => Some(blocks),
             _ => None,
         }
     }
 
-    /// Why its figures are missing.
+    /// Why its figures are missing or old.
     pub(super) fn problem(&self) -> Option<Problem> {
         let (state, reason, fix) = match &self.outcome {
-            Outcome::Known(_) => return None,
+            Outcome::Known(_, age) if *age <= FRESH => return None,
+            Outcome::Known(_, age) => (
+                State::Late,
+                format!("slow to answer: the figures are {:.1} s old", age.as_secs_f64()),
+                None,
+            ),
             Outcome::Waiting(Some(time)) => (
                 State::Late,
                 format!("statvfs has not answered for {:.1} s", time.as_secs_f64()),
                 Some(format!("check what is behind {}; `umount -l` it if it is gone", self.device)),
             ),
-            Outcome::Waiting(None) => {
-                (State::Late, "mounted since the last sample: asked at the next".to_owned(), None)
-            }
+            Outcome::Waiting(None) => (
+                State::Late,
+                "not asked yet: newly mounted, or too many others hang".to_owned(),
+                None,
+            ),
             Outcome::Failed(error) => (State::Failed, format!("statvfs: {error}"), None),
         };
         Some(Problem { part: format!("partitions.{}", self.name), state, reason, fix })
@@ -91,6 +102,8 @@ pub(super) struct MountTable {
     filesystems: KernelFile,
     /// None until it could be read.
     mounts: Option<Vec<Asked>>,
+    /// The table changed and could not be read since.
+    unread: bool,
     truncated: bool,
 }
 
@@ -109,6 +122,7 @@ impl MountTable {
             table: host.procfs("1/mounts"),
             filesystems: host.procfs("filesystems"),
             mounts: None,
+            unread: false,
             truncated: false,
         };
         // A failure shows itself again, and is reported, at the first tick.
@@ -126,8 +140,10 @@ impl MountTable {
             device: mount.device.clone(),
             fstype: mount.fstype.clone(),
             outcome: match errand.take() {
-                Some(Ok(Ok(blocks))) => Outcome::Known(blocks),
-                Some(Ok(Err(error)) | Err(error)) => Outcome::Failed(error),
+                Some(Answer { outcome: Ok(Ok(blocks)), asked, .. }) => {
+                    Outcome::Known(blocks, asked.elapsed())
+                }
+                Some(Answer { outcome: Ok(Err(error)) | Err(error), .. }) => Outcome::Failed(error),
                 None => Outcome::Waiting(errand.under_way_since().map(|since| since.elapsed())),
             },
         }));
@@ -136,24 +152,24 @@ impl MountTable {
 
     /// Reads the table if it changed. Mounts that stay keep their errands.
     fn refresh(&mut self) -> Result<(), Error> {
-        if self.mounts.is_some() && !self.table.changed() {
+        let changed = self.table.changed() || std::mem::take(&mut self.unread);
+        if self.mounts.is_some() && !changed {
             return Ok(());
         }
-        let mut earlier: HashMap<_, _> = self
-            .mounts
-            .take()
-            .into_iter()
-            .flatten()
-            .map(|asked| (Arc::clone(&asked.mount.mountpoint), asked.errand))
-            .collect();
-        let mounts = self.read_table()?;
+        self.unread = true;
+        let mut mounts = self.read_table()?;
+        self.unread = false;
+        let root = |mount: &&mut Mount| matches!(mount.device.as_str(), "/dev/root" | "rootfs");
+        for mount in mounts.iter_mut().filter(root) {
+            mount.device = self.host.root_device().unwrap_or_else(|| mount.device.clone());
+        }
         self.truncated = mounts.len() > MAX_PARTITIONS;
-        let ask = |mut mount: Mount| {
-            if matches!(mount.device.as_str(), "/dev/root" | "rootfs") {
-                mount.device = self.host.root_device().unwrap_or(mount.device);
-            }
-            let errand =
-                earlier.remove(&mount.mountpoint).unwrap_or_else(|| errand(&self.host, &mount));
+        // What was mounted anew at the same place is another file system, with questions of its own.
+        let earlier = self.mounts.take().into_iter().flatten();
+        let mut earlier: HashMap<Mount, _> =
+            earlier.map(|asked| (asked.mount, asked.errand)).collect();
+        let ask = |mount: Mount| {
+            let errand = earlier.remove(&mount).unwrap_or_else(|| errand(&self.host, &mount));
             Asked { mount, errand }
         };
         self.mounts = Some(mounts.into_iter().take(MAX_PARTITIONS).map(ask).collect());
@@ -183,11 +199,10 @@ fn errand(host: &Arc<Host>, mount: &Mount) -> Arc<Slow<Result<FileSystemBlocks, 
     let mut paused: Option<(Instant, String)> = None;
     let errand = Slow::new(move || {
         let start = Instant::now();
-        if let Some((until, error)) = paused.take_if(|(until, _)| start < *until) {
-            let answer =
-                Err(format!("{error}; asked again in {:.0} s", (until - start).as_secs_f64()));
-            paused = Some((until, error));
-            return answer;
+        if let Some((until, error)) = &paused
+            && start < *until
+        {
+            return Err(format!("{error}; asked again in {:.0} s", (*until - start).as_secs_f64()));
         }
         let answer = asked.statvfs(&mountpoint).map_err(|error| error.to_string());
         match &answer {
@@ -222,7 +237,9 @@ pub fn parse_mounts(
     text: &[u8],
     device_types: &BTreeSet<Vec<u8>>,
 ) -> Result<Vec<Mount>, Malformed> {
-    let mut mounts: Vec<Mount> = Vec::new();
+    // None: covered by a later line.
+    let mut mounts: Vec<Option<Mount>> = Vec::new();
+    let mut at: HashMap<Arc<[u8]>, usize> = HashMap::new();
     let mut mountpoint = Vec::new();
     let mut device = Vec::new();
     for (index, line) in lines(text) {
@@ -234,7 +251,11 @@ pub fn parse_mounts(
         };
         unescape_octal(target, &mut mountpoint);
         unescape_octal(source, &mut device);
-        mounts.retain(|mount| *mount.mountpoint != *mountpoint);
+        if let Some(covered) =
+            at.remove(mountpoint.as_slice()).and_then(|index| mounts.get_mut(index))
+        {
+            *covered = None;
+        }
         let is_loop = memchr::memmem::find(&device, b"loop").is_some();
         if device == b"none" || is_loop || !device_types.contains(fstype) {
             continue;
@@ -244,14 +265,16 @@ pub fn parse_mounts(
             set_text(&mut text, bytes);
             text
         };
-        mounts.push(Mount {
-            mountpoint: mountpoint.as_slice().into(),
+        let place: Arc<[u8]> = mountpoint.as_slice().into();
+        at.insert(Arc::clone(&place), mounts.len());
+        mounts.push(Some(Mount {
+            mountpoint: place,
             name: text(&mountpoint),
             device: text(&device),
             fstype: text(fstype),
-        });
+        }));
     }
-    Ok(mounts)
+    Ok(mounts.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -135,12 +135,14 @@ pub fn count_dump(answer: &[u8], counts: &mut StateCounts) -> io::Result<Progres
         let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
         let body = rest.get(HEADER_BYTES..length).ok_or_else(broken)?;
         match u16::from_ne_bytes([t0, t1]) {
-            NLMSG_DONE => return Ok(Progress::Ended),
-            NLMSG_ERROR => {
-                let code = body.first_chunk::<4>().ok_or_else(broken)?;
-                return Err(io::Error::from_raw_os_error(
-                    i32::from_ne_bytes(*code).saturating_neg(),
-                ));
+            // A dump that failed ends with a negative errno too: where the module tcp_diag is missing, for one.
+            kind @ (NLMSG_DONE | NLMSG_ERROR) => {
+                let code = body.first_chunk::<4>().map_or(0, |code| i32::from_ne_bytes(*code));
+                return match code {
+                    ..0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+                    _ if kind == NLMSG_DONE => Ok(Progress::Ended),
+                    _ => Err(broken()),
+                };
             }
             _ => {
                 let [_family, state, timer, ..] = *body else { return Err(broken()) };
@@ -261,8 +263,11 @@ mod tests {
 
     #[test]
     fn a_refusal_carries_its_errno() {
-        let refused = count_dump(&message(2, &(-1_i32).to_ne_bytes()), &mut StateCounts::default());
-        assert_eq!(refused.unwrap_err().raw_os_error(), Some(1));
+        for kind in [2, 3] {
+            let refused =
+                count_dump(&message(kind, &(-2_i32).to_ne_bytes()), &mut StateCounts::default());
+            assert_eq!(refused.unwrap_err().raw_os_error(), Some(2), "message type {kind}");
+        }
     }
 
     #[test]
