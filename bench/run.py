@@ -359,8 +359,7 @@ each computed within a round.""".replace("\n", " ")
 COMPARISON_NOTES = """\
 - The floor is a bare `pread` of the same files of /proc, the same netlink dump and one `statvfs`, with
  nothing parsed and nothing kept: what is over 1 is PerfWatch's own. Floor and sample are measured one after
- the other, so a ratio near 1 may fall below it. The floors of single collectors leave out `statvfs`, which
- the disk collector calls for each file system: its ratio looks worse than it is.
+ the other, so a ratio near 1 may fall below it.
 - Against psutil the difference is mostly one call. `net_connections` reads /proc/net/tcp and tcp6 (what
  that alone costs stands under Growth) and looks through the descriptors of every process for the owners of
  the sockets. PerfWatch only counts, with the kernel's counters and a netlink dump of three states. The

@@ -184,6 +184,15 @@ impl Host {
         HostInfo { hostname: text("sys/kernel/hostname"), kernel: text("sys/kernel/osrelease") }
     }
 
+    /// Whether PID 1 has the same network as this process, whose interfaces and sockets are the ones seen. None
+    /// when the kernel does not tell this user.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn has_network_of_init(&self) -> Option<bool> {
+        let namespace =
+            |process: &str| fs::read_link(self.roots.procfs.join(process).join("ns/net")).ok();
+        Some(namespace("1")? == namespace("self")?)
+    }
+
     /// A socket that lists sockets. None where there is no kernel to ask, only its files.
     pub fn sock_diag(&self) -> Option<SockDiag> {
         self.live.then(SockDiag::default)

@@ -20,14 +20,13 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    fn new(seq: u64, snapshot: &Snapshot) -> serde_json::Result<Self> {
-        let data = serde_json::to_string(snapshot)?;
+    fn new(seq: u64, data: &str) -> Self {
         let mut message = head(seq, 0);
         let start = message.len();
-        message.push_str(&data);
+        message.push_str(data);
         let data = start..message.len();
         message.push('}');
-        Ok(Self { seq, message: message.into(), data })
+        Self { seq, message: message.into(), data }
     }
 
     /// The snapshot's JSON.
@@ -70,7 +69,21 @@ impl Publisher {
     /// Hands a snapshot to everybody.
     pub(crate) fn publish(&mut self, snapshot: &Snapshot) -> serde_json::Result<()> {
         self.seq = self.seq.saturating_add(1);
-        self.latest.send_replace(Some(Arc::new(Frame::new(self.seq, snapshot)?)));
+        let data = serde_json::to_string(snapshot)?;
+        self.latest.send_replace(Some(Arc::new(Frame::new(self.seq, &data))));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_how_many_were_missed() {
+        let frame = Frame::new(7, r#"{"tick":9}"#);
+        assert_eq!(&frame.data()[..], br#"{"tick":9}"#);
+        assert_eq!(frame.message(0), r#"{"type":"snapshot","seq":7,"missed":0,"data":{"tick":9}}"#);
+        assert_eq!(frame.message(3), r#"{"type":"snapshot","seq":7,"missed":3,"data":{"tick":9}}"#);
     }
 }

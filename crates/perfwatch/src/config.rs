@@ -47,6 +47,11 @@ impl Settings {
         Ok(Self::merge(overrides, file))
     }
 
+    /// The settings without the file, for when it cannot be used.
+    pub(crate) fn without_file(overrides: &Overrides) -> Self {
+        Self::merge(overrides, File::default())
+    }
+
     fn merge(overrides: &Overrides, file: File) -> Self {
         let defaults = Roots::default();
         let path = |given: &Option<PathBuf>, filed: Option<PathBuf>, default: PathBuf| {

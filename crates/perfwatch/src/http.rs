@@ -40,9 +40,7 @@ impl AppState {
         let live_clients = Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize));
         Self { latest, interval, hostname: hostname.map(Arc::from), live_clients }
     }
-}
 
-impl AppState {
     /// Waits until every live stream has ended.
     pub(crate) async fn live_streams_end(&self) {
         // The semaphore is never closed.

@@ -33,14 +33,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(&cli.settings)?;
+    let settings = || Settings::load(&cli.settings);
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => commands::serve::run(&settings)?,
-        Command::Snapshot(args) => commands::snapshot::run(&settings, &args)?,
-        Command::Watch => commands::watch::run(&settings)?,
+        Command::Serve => commands::serve::run(&settings()?)?,
+        Command::Snapshot(args) => commands::snapshot::run(&settings()?, &args)?,
+        Command::Watch => commands::watch::run(&settings()?)?,
         Command::Catalog(args) => commands::catalog::run(&args)?,
-        Command::Capture(args) => commands::capture::run(&settings, &args)?,
-        Command::Doctor => return commands::doctor::run(&settings),
+        Command::Capture(args) => commands::capture::run(&settings()?, &args)?,
+        Command::Doctor => return commands::doctor::run(&cli.settings),
         Command::Completions { shell } => commands::definitions::completions(shell)?,
         Command::Man => commands::definitions::man()?,
     }

@@ -1,108 +1,150 @@
 //! `perfwatch doctor`: what works here, what does not, and what to do.
 
-use std::io::{self, Write};
-use std::net::TcpListener;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch_collect::Host;
-use perfwatch_collect::host::Progress;
-use perfwatch_metrics::{Snapshot, State};
+use perfwatch_collect::network::{StateCounts, count_dump};
+use perfwatch_metrics::{Section, State};
 
 use super::snapshot::sample;
+use crate::cli::Overrides;
 use crate::config::Settings;
 use crate::terminal::printable;
 
 /// Time between the two samples that are looked at.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// Prints what it found, and fails when a section could not be collected.
-pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+/// How long whoever listens on our port may take to say who it is.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// One line of the report.
+struct Finding {
+    name: String,
+    state: State,
+    reason: String,
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn new(name: &str, state: State, reason: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), state, reason: reason.into(), fix: None }
+    }
+
+    fn fix(self, fix: &str) -> Self {
+        Self { fix: Some(fix.to_owned()), ..self }
+    }
+}
+
+/// Prints what it found, and fails when something that should work does not.
+pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
+    let mut findings = Vec::new();
+    let settings = Settings::load(overrides).unwrap_or_else(|error| {
+        let finding = Finding::new("settings", State::Failed, format!("{error:#}"));
+        findings.push(finding.fix("mend the file; the rest of this report goes by the defaults"));
+        Settings::without_file(overrides)
+    });
     let host = Arc::new(Host::new(settings.roots.clone()));
     let snapshot = sample(&host, WINDOW)?;
+    for (name, section) in snapshot.status.sections() {
+        findings.extend(section_findings(name, section));
+    }
+    findings.push(netlink(&host));
+    findings.extend(namespace(&host));
+    findings.push(port(settings.listen));
+
     let mut out = io::stdout().lock();
     let name = |name: &Option<String>| printable(name.as_deref().unwrap_or("unknown"));
     let (hostname, kernel) = (name(&snapshot.host.hostname), name(&snapshot.host.kernel));
     writeln!(out, "perfwatch {} on {hostname}, Linux {kernel}\n", env!("CARGO_PKG_VERSION"))?;
-    sections(&mut out, &snapshot)?;
-    let (state, reason, fix) = sockets(&host);
-    line(&mut out, "netlink", state, reason.as_deref(), fix)?;
-    let (state, reason, fix) = port(settings);
-    line(&mut out, "listen", state, reason.as_deref(), fix)?;
-    let collected = |state| matches!(state, State::Ok | State::Disabled);
-    let all_collected =
-        snapshot.status.sections().iter().all(|(_, section)| collected(section.state));
-    Ok(if all_collected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn sections(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
-    for (name, section) in snapshot.status.sections() {
-        let took = section.duration_ms.map(|ms| format!("in {ms:.2} ms"));
-        let reason = section.reason.as_deref().or(took.as_deref());
-        line(out, name, section.state, reason, section.fix.as_deref())?;
-        for (part, why) in &section.parts {
-            line(out, &format!("{name}.{part}"), why.state, Some(&why.reason), why.fix.as_deref())?;
+    for Finding { name, state, reason, fix } in &findings {
+        writeln!(out, "{:<11}  {}  {}", state.word(), printable(name), printable(reason))?;
+        if let Some(fix) = fix {
+            writeln!(out, "{:<11}  → {}", "", printable(fix))?;
         }
     }
-    Ok(())
+    let is_section = |finding: &Finding| {
+        snapshot.status.sections().iter().any(|(name, _)| *name == finding.name)
+    };
+    let is_wrong = |finding: &Finding| match finding.state {
+        State::Failed | State::Late => true,
+        // Hardware may be absent; a whole section may not.
+        State::Unavailable => is_section(finding),
+        State::Ok | State::Disabled => false,
+    };
+    Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn line(
-    out: &mut impl Write,
-    name: &str,
-    state: State,
-    reason: Option<&str>,
-    fix: Option<&str>,
-) -> io::Result<()> {
-    let reason = printable(reason.unwrap_or_default());
-    writeln!(out, "{:<11}  {}  {reason}", state.word(), printable(name))?;
-    match fix {
-        Some(fix) => writeln!(out, "{:<11}  → {}", "", printable(fix)),
-        None => Ok(()),
-    }
+fn section_findings(name: &str, section: &Section) -> Vec<Finding> {
+    let took = section.duration_ms.map(|ms| format!("in {ms:.2} ms"));
+    let reason = section.reason.clone().or(took).unwrap_or_default();
+    let whole = Finding { fix: section.fix.clone(), ..Finding::new(name, section.state, reason) };
+    let parts = section.parts.iter().map(|(part, why)| Finding {
+        fix: why.fix.clone(),
+        ..Finding::new(&format!("{name}.{part}"), why.state, &why.reason)
+    });
+    std::iter::once(whole).chain(parts).collect()
 }
-
-type Finding = (State, Option<String>, Option<&'static str>);
 
 /// Whether sockets can be listed the cheap way.
-fn sockets(host: &Host) -> Finding {
+fn netlink(host: &Host) -> Finding {
     const LISTEN: u32 = 1 << 10;
-    match host.sock_diag().map(|mut sock_diag| sock_diag.dump(LISTEN, |_| Ok(Progress::Ended))) {
-        Some(Ok(())) => {
-            (State::Ok, Some("sockets are counted by NETLINK_SOCK_DIAG".to_owned()), None)
-        }
-        Some(Err(error)) => (
-            State::Failed,
-            Some(format!(
-                "NETLINK_SOCK_DIAG: {error}; sockets are counted in /proc/net/tcp, at 20 times the cost"
-            )),
-            Some(
-                "allow AF_NETLINK sockets (RestrictAddressFamilies, seccomp) and the module tcp_diag",
-            ),
-        ),
-        None => (
+    let Some(mut sock_diag) = host.sock_diag() else {
+        return Finding::new(
+            "netlink",
             State::Unavailable,
-            Some("no procfs of a running kernel at --path.procfs".to_owned()),
-            None,
-        ),
+            "no procfs of a running kernel at --path.procfs",
+        );
+    };
+    let mut counts = StateCounts::default();
+    match sock_diag.dump(LISTEN, |answer| count_dump(answer, &mut counts)) {
+        Ok(()) => Finding::new("netlink", State::Ok, "sockets are counted by NETLINK_SOCK_DIAG"),
+        Err(error) => {
+            let reason = format!(
+                "NETLINK_SOCK_DIAG: {error}; /proc/net/tcp serves instead, at 20 times the cost"
+            );
+            Finding::new("netlink", State::Failed, reason)
+                .fix("allow AF_NETLINK (RestrictAddressFamilies, seccomp) and the kernel's module tcp_diag")
+        }
     }
 }
 
-/// Whether `serve` would find its port free.
-fn port(settings: &Settings) -> Finding {
-    let address = settings.listen;
+/// Whether the network's figures are the host's. Only root may see the namespace of PID 1.
+fn namespace(host: &Host) -> Option<Finding> {
+    let foreign = !host.has_network_of_init()?;
+    foreign.then(|| {
+        let reason = "interfaces and sockets are those of this container's own network namespace";
+        Finding::new("namespace", State::Unavailable, reason)
+            .fix("run it with the host's network (--net=host)")
+    })
+}
+
+/// Whether `serve` would find its port free, and if not, who has it.
+fn port(address: SocketAddr) -> Finding {
+    let finding = |state, reason| Finding::new("listen", state, format!("{address} {reason}"));
     match TcpListener::bind(address) {
-        Ok(_) => (State::Ok, Some(format!("{address} is free")), None),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => (
-            State::Ok,
-            Some(format!("{address} is in use, by a running PerfWatch or by another program")),
-            None,
-        ),
-        Err(error) => (
-            State::Failed,
-            Some(format!("{address}: {error}")),
-            Some("choose another with --listen"),
-        ),
+        Ok(_) => finding(State::Ok, "is free".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if is_perfwatch(address).unwrap_or(false) {
+                finding(State::Ok, "is served by a running PerfWatch".to_owned())
+            } else {
+                finding(State::Failed, "is in use by another program".to_owned())
+                    .fix("stop it, or choose another with --listen")
+            }
+        }
+        Err(error) => finding(State::Failed, format!("cannot be listened on: {error}"))
+            .fix("choose another with --listen"),
     }
+}
+
+fn is_perfwatch(address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&address, PORT_PATIENCE)?;
+    stream.set_read_timeout(Some(PORT_PATIENCE))?;
+    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(4096).read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n"))
 }

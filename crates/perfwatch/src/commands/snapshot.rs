@@ -30,15 +30,16 @@ pub(crate) fn run(settings: &Settings, args: &SnapshotArgs) -> anyhow::Result<()
 
 /// Samples twice, `window` apart, and returns the second snapshot.
 pub(crate) fn sample(host: &Arc<Host>, window: Duration) -> anyhow::Result<Snapshot> {
-    samples(host, window, 2)?.pop().context("sampling ended by itself")
+    sample_until(host, window, 2, |_| false)
 }
 
-/// Samples so many times, `window` apart.
-pub(crate) fn samples(
+/// Samples `window` apart until a snapshot is as wanted, or so many times, and returns the last.
+pub(crate) fn sample_until(
     host: &Arc<Host>,
     window: Duration,
     count: u32,
-) -> anyhow::Result<Vec<Snapshot>> {
+    wanted: impl Fn(&Snapshot) -> bool + Send + 'static,
+) -> anyhow::Result<Snapshot> {
     let start = Instant::now();
     let mut numbers = 0..count;
     let pace = move || {
@@ -48,10 +49,13 @@ pub(crate) fn samples(
         Some(Tick { number: number.into(), interval: window, lateness: due.elapsed() })
     };
     let (published, snapshots) = mpsc::channel();
-    let publish = move |snapshot| match published.send(snapshot) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(_) => ControlFlow::Break(()),
+    let publish = move |snapshot: Snapshot| {
+        let enough = wanted(&snapshot);
+        match published.send(snapshot) {
+            Ok(()) if !enough => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
     };
     sampler::start(host, pace, publish).context("starting to sample")?;
-    Ok(snapshots.iter().collect())
+    snapshots.iter().last().context("sampling ended by itself")
 }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -22,6 +23,9 @@ use super::error::Problem;
 /// Largest message a client may send. All it can say is ping.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
+/// Largest message that is read at all, to be answered that it was too large.
+const MAX_READ_BYTES: usize = 64 << 10;
+
 /// Read buffer of a socket; the default of the library is 128 KiB.
 const READ_BUFFER_BYTES: usize = 1024;
 
@@ -30,6 +34,9 @@ const MAX_WRITE_BUFFER_BYTES: usize = 4 << 20;
 
 /// A client that has not taken a message by then is let go.
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may take to close its side.
+const CLOSE_DEADLINE: Duration = Duration::from_millis(400);
 
 /// How often a client is asked for a sign of life. One that gave none since the last time is let go.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -42,7 +49,18 @@ enum ClientMessage {
 }
 
 /// Opens the stream, unless there are too many.
-pub(crate) async fn upgrade(State(state): State<AppState>, upgrade: WebSocketUpgrade) -> Response {
+pub(crate) async fn upgrade(
+    State(state): State<AppState>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            return Problem::new(rejection.status(), "upgrade-required", rejection.body_text())
+                .fix("open it as a WebSocket, or GET /api/v1/snapshot")
+                .into_response();
+        }
+    };
     let Ok(permit) = state.live_clients.clone().try_acquire_owned() else {
         return Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -56,19 +74,15 @@ pub(crate) async fn upgrade(State(state): State<AppState>, upgrade: WebSocketUpg
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .max_frame_size(MAX_MESSAGE_BYTES)
+        .max_message_size(MAX_READ_BYTES)
+        .max_frame_size(MAX_READ_BYTES)
         .on_upgrade(move |socket| stream(socket, state, permit))
 }
 
 async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit) {
     let mut client = Client { socket, last_seq: None };
-    if let Err(end) = client.serve(state).await
-        && let Some((code, reason)) = end.close
-    {
-        let reason = Utf8Bytes::from_static(reason);
-        // The client may be gone already.
-        let _ = client.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+    if let Err(end) = client.serve(state).await {
+        client.end(end).await;
     }
 }
 
@@ -128,8 +142,23 @@ impl Client {
         }
     }
 
+    /// Says why, and reads on until the client has closed as well: what it sent meanwhile would otherwise reset the
+    /// connection, and the reason be lost.
+    async fn end(&mut self, end: End) {
+        if let Some((code, reason)) = end.close {
+            let reason = Utf8Bytes::from_static(reason);
+            // The client may be gone already.
+            let _ = self.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+        }
+        let closed = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        let _ = timeout(CLOSE_DEADLINE, closed).await;
+    }
+
     async fn answer(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         match received {
+            Some(Ok(Message::Text(text))) if text.len() > MAX_MESSAGE_BYTES => {
+                Err(End::because(close_code::SIZE, "messages are at most 1,024 bytes"))
+            }
             Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
                 Ok(ClientMessage::Ping) => {
                     self.send(Message::Text(Utf8Bytes::from_static(r#"{"type":"pong"}"#))).await
@@ -146,8 +175,8 @@ impl Client {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Ok(Message::Close(_))) | None => Err(End::SILENT),
             Some(Err(error)) => {
-                debug!(%error, "a live client broke off");
-                Err(End::SILENT)
+                debug!(%error, "a live client broke off or the rules");
+                Err(End::because(close_code::PROTOCOL, "not a WebSocket message"))
             }
         }
     }

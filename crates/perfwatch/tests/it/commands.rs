@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::process::{Running, fixture, perfwatch, stdout};
+use crate::process::{Running, Server, fixture, perfwatch, stdout};
 
 /// The ids of all values in a JSON object, without the keys that vary from host to host.
 fn ids(snapshot: &Value) -> BTreeSet<String> {
@@ -113,12 +113,34 @@ fn what_was_captured_can_be_looked_at() {
 }
 
 #[test]
+fn a_recording_that_lacks_something_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let output =
+        perfwatch().arg("capture").arg(dir.path()).arg("--path.procfs=/etc").output().unwrap();
+    assert!(output.status.success(), "what this host has not is not missed");
+    fs::create_dir(dir.path().join("proc")).unwrap();
+    fs::write(dir.path().join("proc/stat"), "garbage").unwrap();
+    let procfs = format!("--path.procfs={}", dir.path().join("proc").display());
+    let output =
+        perfwatch().arg("capture").arg(dir.path().join("again")).arg(procfs).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("cpu: "), "{error}");
+}
+
+#[test]
 fn the_doctor_says_what_is_missing_and_what_to_do() {
     let output = perfwatch().args(["doctor", "--path.procfs=/nowhere"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("unavailable  cpu  reading /nowhere/stat: No such file"), "{text}");
     assert!(text.contains("→ mount the kernel's file system"), "{text}");
+    let broken = fixture("vm").join("elapsed_ms");
+    let output = perfwatch().arg("doctor").arg("--config").arg(broken).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("failed       settings") && text.contains("ok           cpu"), "{text}");
+    let server = Server::start(&[]);
+    let text = stdout(perfwatch().args(["doctor", "--listen", &server.address]));
+    assert!(text.contains("is served by a running PerfWatch"), "{text}");
     let well = stdout(perfwatch().args(["doctor", "--listen", "127.0.0.1:0"]));
     for line in ["ok           cpu", "ok           disk", "disabled     perf_events"] {
         assert!(well.contains(line), "{well}");

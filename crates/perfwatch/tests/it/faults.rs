@@ -38,17 +38,15 @@ impl Drop for HungMount {
     }
 }
 
-/// A host whose mount table names eight dead disks and one that is well.
+/// A host whose mount table names dead disks and one that is well.
 struct DeadDisks {
     hung: Vec<HungMount>,
     roots: [String; 3],
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl DeadDisks {
-    const COUNT: usize = 8;
-
-    fn new() -> std::io::Result<Self> {
+    fn new(count: usize) -> std::io::Result<Self> {
         let dir = tempfile::tempdir()?;
         let (procfs, rootfs) = (dir.path().join("proc"), dir.path().join("root"));
         fs::create_dir_all(rootfs.join("fine"))?;
@@ -65,9 +63,8 @@ impl DeadDisks {
         }
         let at = |number: usize| rootfs.join(format!("hung{number}"));
         let hung =
-            (0..Self::COUNT).map(|number| HungMount::new(&at(number))).collect::<Result<_, _>>()?;
-        let lines =
-            (0..Self::COUNT).map(|number| format!("/dev/vd{number} /hung{number} ext4 rw 0 0\n"));
+            (0..count).map(|number| HungMount::new(&at(number))).collect::<Result<_, _>>()?;
+        let lines = (0..count).map(|number| format!("/dev/vd{number} /hung{number} ext4 rw 0 0\n"));
         let table = lines.chain(["/dev/vdz /fine ext4 rw 0 0\n".to_owned()]).collect::<String>();
         fs::write(procfs.join("1/mounts"), table)?;
         let roots = [
@@ -75,7 +72,7 @@ impl DeadDisks {
             format!("--path.sysfs={}", dir.path().display()),
             format!("--path.rootfs={}", rootfs.display()),
         ];
-        Ok(Self { hung, roots, _dir: dir })
+        Ok(Self { hung, roots, dir })
     }
 }
 
@@ -97,7 +94,7 @@ fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 
 #[test]
 fn eight_hung_mounts_cost_themselves_alone() {
-    let mut disks = match DeadDisks::new() {
+    let mut disks = match DeadDisks::new(8) {
         Ok(disks) => disks,
         Err(error) => {
             return skipped(
@@ -120,7 +117,7 @@ fn eight_hung_mounts_cost_themselves_alone() {
         }
         let partitions = &snapshot["disk"]["partitions"];
         assert!(partitions["/fine"]["total_bytes"].is_number(), "tick {tick}");
-        for number in 0..DeadDisks::COUNT {
+        for number in 0..8 {
             let name = format!("/hung{number}");
             assert_eq!(partitions[&name]["total_bytes"], Value::Null);
             assert_eq!(partitions[&name]["fstype"], "ext4");
@@ -141,8 +138,57 @@ fn eight_hung_mounts_cost_themselves_alone() {
 }
 
 #[test]
+fn more_hung_mounts_than_threads_to_spare_leave_the_rest_alone() {
+    let disks = match DeadDisks::new(60) {
+        Ok(disks) => disks,
+        Err(error) => {
+            return skipped("sixty hung mounts", format!("no FUSE mount can be made here: {error}"));
+        }
+    };
+    let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    for tick in 0..5 {
+        let snapshot = next(&mut lines);
+        for section in ["cpu", "memory", "network", "disk"] {
+            assert_eq!(snapshot["status"][section]["state"], "ok", "{section} at tick {tick}");
+        }
+        assert_eq!(snapshot["status"]["disk"]["parts"]["partitions./hung59"]["state"], "late");
+    }
+    assert!(process.count("task") <= 45, "{} threads", process.count("task"));
+}
+
+#[test]
+fn a_mount_that_took_the_place_of_a_hung_one_is_asked() {
+    let disks = match DeadDisks::new(1) {
+        Ok(disks) => disks,
+        Err(error) => {
+            return skipped(
+                "a hung mount replaced",
+                format!("no FUSE mount can be made here: {error}"),
+            );
+        }
+    };
+    let (_process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    next(&mut lines);
+    // As after `umount -l` and a mount of the spare disk.
+    unmount(&disks.hung[0].at, UnmountFlags::DETACH).unwrap();
+    fs::write(disks.dir.path().join("proc/1/mounts"), "/dev/spare /hung0 ext4 rw 0 0\n").unwrap();
+    let mut partition = Value::Null;
+    for _ in 0..4 {
+        partition = next(&mut lines)["disk"]["partitions"]["/hung0"].clone();
+    }
+    assert_eq!(partition["device"], "/dev/spare");
+    assert!(partition["total_bytes"].is_number(), "{partition}");
+    mount_again(&disks);
+}
+
+/// So that dropping the disks finds something to unmount.
+fn mount_again(disks: &DeadDisks) {
+    mount("again", &disks.hung[0].at, "tmpfs", MountFlags::empty(), None).unwrap();
+}
+
+#[test]
 fn a_hung_mount_does_not_hold_up_the_end() {
-    let disks = match DeadDisks::new() {
+    let disks = match DeadDisks::new(8) {
         Ok(disks) => disks,
         Err(error) => {
             return skipped("stopping beside hung mounts", format!("no FUSE mount: {error}"));

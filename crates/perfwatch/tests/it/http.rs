@@ -44,6 +44,7 @@ fn errors_are_problem_details() {
     for (method, path, headers, status, code) in [
         ("GET", "/nothing", host.as_str(), 404, "not-found"),
         ("POST", "/api/v1/snapshot", &host, 405, "method-not-allowed"),
+        ("GET", "/api/v1/live", &host, 400, "upgrade-required"),
         ("GET", "/healthz", "Host: evil.example\r\n", 421, "host-not-allowed"),
         (
             "GET",
@@ -85,4 +86,24 @@ fn a_connection_that_says_nothing_is_closed() {
     let start = Instant::now();
     assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap_or(0), 0);
     assert!(start.elapsed() < Duration::from_secs(14), "closed after {:?}", start.elapsed());
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_is_let_go() {
+    let server = Server::start(&[]);
+    let mut greedy = server.connect();
+    greedy.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let request = format!("GET /api/v1/catalog HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    // Asks until neither side holds any more.
+    while greedy.write_all(request.as_bytes()).is_ok() {}
+    assert_eq!(server.get("/healthz").0, 200, "others are served");
+    let start = Instant::now();
+    while greedy.take_error().unwrap().is_none() {
+        assert!(
+            start.elapsed() < Duration::from_secs(40),
+            "still held after {:?}",
+            start.elapsed()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
