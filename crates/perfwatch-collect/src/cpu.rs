@@ -18,7 +18,7 @@ use crate::host::{Host, KernelFile};
 use crate::parse::{fill, lines, number, shown, words};
 use crate::rate::percent;
 
-pub use sensors::parse_cpuinfo;
+pub use sensors::frequency::parse_cpuinfo;
 use sensors::{SensorReading, Sensors};
 
 /// Most CPUs: the largest NR_CPUS of the kernel's own configurations. Lines beyond it are left out.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -154,8 +155,9 @@ impl Relay {
     fn watch(self: &Arc<Self>) {
         let mut expirations = [0; 8];
         loop {
-            // A timer can be read until it is closed, and it is open as long as this thread lives.
-            let _ = rustix::io::read(&self.timer, &mut expirations);
+            if rustix::io::read(&self.timer, &mut expirations) == Err(Errno::INTR) {
+                continue;
+            }
             let mut board = self.lock();
             if board.over {
                 return;
@@ -171,6 +173,8 @@ impl Relay {
             let Some(mut duty) = kept else { return };
             self.await_return();
             if duty.end().is_continue() {
+                // From here on the ending is that of `serve`.
+                ending.relieved = true;
                 self.serve(duty);
             }
             return;
@@ -335,6 +339,39 @@ mod tests {
         for (release, _) in &hung {
             release.send(()).unwrap();
         }
+    }
+
+    #[test]
+    fn one_that_hangs_after_another_is_relieved_as_well() {
+        let hung: Vec<_> = (0..3).map(|_| stuck()).collect();
+        let turn = Arc::new(Mutex::new(None::<Arc<Slow<bool>>>));
+        let fine = Slow::new(|| ());
+        let again: Vec<_> = (0..3).map(|_| hangs_at(&turn)).collect();
+        let errands = again.iter().map(|errand| Arc::clone(errand) as Arc<dyn Errand>).collect();
+        let (reports, go) = rounds(errands, vec![fine.clone()], 10);
+        for round in 0..10 {
+            reports.recv_timeout(Duration::from_secs(5)).expect("sampling goes on");
+            assert!(fine.take().is_some());
+            if round % 3 == 0
+                && let Some((_, errand)) = hung.get(round / 3)
+            {
+                *turn.lock().unwrap() = Some(Arc::clone(errand));
+            }
+            // The last round has nobody waiting.
+            let _ = go.send(());
+        }
+        assert!(hung.iter().all(|(_, errand)| errand.under_way_since().is_some()));
+    }
+
+    /// An errand that hangs in what is laid into `turn`, and else comes back.
+    fn hangs_at(turn: &Arc<Mutex<Option<Arc<Slow<bool>>>>>) -> Arc<Slow<()>> {
+        let turn = Arc::clone(turn);
+        Slow::new(move || {
+            let errand = turn.lock().unwrap().take();
+            if let Some(errand) = errand {
+                errand.run();
+            }
+        })
     }
 
     #[test]

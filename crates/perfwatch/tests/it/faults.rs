@@ -142,7 +142,10 @@ fn more_hung_mounts_than_threads_to_spare_leave_the_rest_alone() {
     let disks = match DeadDisks::new(60) {
         Ok(disks) => disks,
         Err(error) => {
-            return skipped("sixty hung mounts", format!("no FUSE mount can be made here: {error}"));
+            return skipped(
+                "sixty hung mounts",
+                format!("no FUSE mount can be made here: {error}"),
+            );
         }
     };
     let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
