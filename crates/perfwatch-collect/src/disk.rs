@@ -16,7 +16,7 @@ use crate::parse::{fill, lines, set_text, words};
 use crate::rate::{mean_ms, percent, units_per_second};
 use crate::rows::{Matcher, Named, Rows};
 
-pub use mounts::{MAX_PARTITIONS, Mount, parse_mounts};
+pub use mounts::{MAX_PARTITIONS, Mount, parse_mount_ids, parse_mounts};
 use mounts::{MountTable, PartitionReading};
 
 /// Most block devices that are reported by name. Of more, those with the most I/O since boot are, and the rest

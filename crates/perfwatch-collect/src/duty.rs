@@ -23,20 +23,30 @@ use rustix::time::{
 
 use crate::errand::Errand;
 
-/// With so many threads stuck, errands are left undone until one comes back.
-const MAX_STUCK: usize = 32;
+/// With so many threads stuck, errands that never came back are left undone until one does.
+const MAX_STUCK: usize = 64;
+
+/// So many more may get stuck in errands that have come back before.
+const MAX_STUCK_LATER: usize = 3;
 
 /// Most threads: those that may be stuck in errands, one for each collector that may be, the one on duty, the one
 /// that watches, and one on its way between the two.
 const MAX_THREADS: usize = MAX_STUCK + 8;
 
-/// An errand that takes longer is left to its thread. A full sample takes half a millisecond.
+/// What all errands of a tick may take together before the one that is under way is left to its thread. A full
+/// sample takes half a millisecond.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The same once something has hung at this tick: there may be more of its kind.
+/// What each may take after that: there may be more of its kind.
 const SHORT_PATIENCE: Duration = Duration::from_millis(10);
 
-/// The same for what is waited for anyway: 100,000 sockets take 80 ms to list.
+/// An errand that took no longer last time is among the first.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// When the errands that were not begun are left for the next tick, which begins with others.
+const ERRANDS_DEADLINE: Duration = Duration::from_millis(150);
+
+/// What one that is waited for may take before the next is begun: 100,000 sockets take 80 ms to list.
 const AWAITED_PATIENCE: Duration = Duration::from_millis(150);
 
 /// Stack of a thread: parsers keep nothing large on it.
@@ -82,6 +92,7 @@ struct Board {
     duty: Option<Box<dyn Duty>>,
     /// What is left to run, and whether it is waited for.
     row: VecDeque<(Arc<dyn Errand>, bool)>,
+    began: Option<Instant>,
     deadline: Option<Instant>,
     /// Counts the times that errands were begun.
     batch: u64,
@@ -106,15 +117,21 @@ impl Relay {
         while let Some(batch) = duty.begin() {
             {
                 let mut board = self.lock();
+                let mut errands = batch.errands;
+                // The quick ones, and then each of the others first in turn: none starves.
+                let turn = board.batch.checked_rem(errands.len() as u64).unwrap_or_default();
+                errands.rotate_left(usize::try_from(turn).unwrap_or_default());
                 board.batch = board.batch.wrapping_add(1);
-                let errands = batch.errands.into_iter().map(|errand| (errand, false));
+                errands.sort_by_key(|errand| errand.last_took().is_none_or(|took| took > QUICK));
+                let errands = errands.into_iter().map(|errand| (errand, false));
                 board.row =
                     errands.chain(batch.awaited.into_iter().map(|errand| (errand, true))).collect();
+                board.began = Some(Instant::now());
                 board.deadline = Some(batch.deadline);
                 board.under_way = 0;
                 self.ensure_watch(&mut board);
             }
-            let Some(kept) = self.work_off(duty, PATIENCE) else {
+            let Some(kept) = self.work_off(duty) else {
                 ending.relieved = true;
                 return;
             };
@@ -126,16 +143,14 @@ impl Relay {
     }
 
     /// Runs what stands in the row with the duty laid down. None when another thread took it meanwhile.
-    fn work_off(&self, duty: Box<dyn Duty>, patience: Duration) -> Option<Box<dyn Duty>> {
+    fn work_off(&self, duty: Box<dyn Duty>) -> Option<Box<dyn Duty>> {
         let mut board = self.lock();
         board.duty = Some(duty);
         while let Some((errand, awaited)) = board.row.pop_front() {
-            if !awaited && (board.threads > MAX_STUCK || board.watchers == 0) {
-                continue;
-            }
+            let Some(patience) = board.patience(errand.as_ref(), awaited) else { continue };
             let (batch, reliefs) = (board.batch, board.reliefs);
             board.under_way = board.under_way.saturating_add(usize::from(awaited));
-            self.arm(if awaited { AWAITED_PATIENCE } else { patience });
+            self.arm(patience);
             drop(board);
             errand.run();
             board = self.lock();
@@ -168,7 +183,7 @@ impl Relay {
             self.ensure_watch(&mut board);
             drop(board);
             let mut ending = Ending { relay: self, relieved: false };
-            let kept = self.work_off(duty, SHORT_PATIENCE);
+            let kept = self.work_off(duty);
             ending.relieved = kept.is_none();
             let Some(mut duty) = kept else { return };
             self.await_return();
@@ -227,6 +242,22 @@ impl Relay {
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
         // Fails only for a descriptor that is no timer or a time that is none.
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
+    }
+}
+
+impl Board {
+    /// How long the next may take before the duty is taken from the thread that runs it. None: it is not run at this
+    /// tick.
+    fn patience(&self, errand: &dyn Errand, awaited: bool) -> Option<Duration> {
+        if awaited {
+            let left = self.deadline?.saturating_duration_since(Instant::now());
+            return (!left.is_zero()).then(|| left.min(AWAITED_PATIENCE));
+        }
+        let most =
+            if errand.last_took().is_some() { MAX_STUCK + MAX_STUCK_LATER } else { MAX_STUCK };
+        let spent = self.began?.elapsed();
+        let run = self.watchers > 0 && self.threads <= most && spent < ERRANDS_DEADLINE;
+        run.then(|| PATIENCE.saturating_sub(spent).max(SHORT_PATIENCE))
     }
 }
 
@@ -380,16 +411,37 @@ mod tests {
         let fine = Slow::new(|| ());
         let errands =
             hung.iter().map(|(_, errand)| Arc::clone(errand) as Arc<dyn Errand>).collect();
-        let (reports, go) = rounds(errands, vec![fine.clone()], 4);
-        for _ in 0..4 {
+        let (reports, go) = rounds(errands, vec![fine.clone()], 12);
+        let mut stuck = 0;
+        for _ in 0..12 {
             reports.recv().unwrap();
             assert!(fine.take().is_some());
-            let stuck =
-                hung.iter().filter(|(_, errand)| errand.under_way_since().is_some()).count();
-            assert!((MAX_STUCK - 2..=MAX_STUCK).contains(&stuck), "{stuck} stuck");
+            stuck = hung.iter().filter(|(_, errand)| errand.under_way_since().is_some()).count();
             // The last round has nobody waiting.
             let _ = go.send(());
         }
+        assert!((MAX_STUCK - 2..=MAX_STUCK).contains(&stuck), "{stuck} stuck");
+    }
+
+    #[test]
+    fn many_slow_errands_do_not_hold_up_what_is_waited_for() {
+        let slow: Vec<_> =
+            (0..20).map(|_| Slow::new(|| thread::sleep(PATIENCE * 9 / 10))).collect();
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let times = Arc::clone(&begun);
+        let fine = Slow::new(move || times.lock().unwrap().push(Instant::now()));
+        let errands = slow.iter().map(|errand| Arc::clone(errand) as Arc<dyn Errand>).collect();
+        let start = Instant::now();
+        let (reports, go) = rounds(errands, vec![fine.clone()], 12);
+        for _ in 0..12 {
+            reports.recv().unwrap();
+            // The last round has nobody waiting.
+            let _ = go.send(());
+        }
+        // One after the other they would take 12 times 0.9 s.
+        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+        assert_eq!(begun.lock().unwrap().len(), 12);
+        assert!(slow.iter().all(|errand| errand.last_took().is_some()), "each had its turn");
     }
 
     #[test]

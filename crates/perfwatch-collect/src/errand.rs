@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub trait Errand: Send + Sync {
     /// Runs it, unless it is under way already.
     fn run(&self);
+    /// How long it took when it came back last. None if it never did.
+    fn last_took(&self) -> Option<Duration>;
 }
 
 /// An errand with an answer.
@@ -25,6 +27,7 @@ struct State<T> {
     under_way_since: Option<Instant>,
     /// The newest answer that was not taken yet.
     answer: Option<Answer<T>>,
+    last_took: Option<Duration>,
 }
 
 /// What an errand brought.
@@ -41,7 +44,12 @@ pub(crate) struct Answer<T> {
 impl<T: Send + 'static> Slow<T> {
     /// An errand that was not run yet.
     pub(crate) fn new(work: impl FnMut() -> T + Send + 'static) -> Arc<Self> {
-        let state = State { work: Some(Box::new(work)), under_way_since: None, answer: None };
+        let state = State {
+            work: Some(Box::new(work)),
+            under_way_since: None,
+            answer: None,
+            last_took: None,
+        };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -75,7 +83,13 @@ impl<T: Send + 'static> Errand for Slow<T> {
         let mut state = self.lock();
         state.work = Some(work);
         state.under_way_since = None;
-        state.answer = Some(Answer { asked, took: asked.elapsed(), outcome });
+        let took = asked.elapsed();
+        state.answer = Some(Answer { asked, took, outcome });
+        state.last_took = Some(took);
+    }
+
+    fn last_took(&self) -> Option<Duration> {
+        self.lock().last_took
     }
 }
 

@@ -33,7 +33,7 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(1);
 /// One point in time at which to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// Counted from 0 when sampling began; missed ticks count.
+    /// Counted from 0 when sampling began; ticks that were missed or slept through count.
     pub number: u64,
     /// Time between ticks that was asked for.
     pub interval: Duration,
@@ -189,7 +189,8 @@ enum Outcome<M> {
 
 /// The answer to the tick that began then. One that was sent for earlier is dropped.
 fn outcome<M: Send + 'static>(collector: &Slow<Collected<M>>, began: Instant) -> Outcome<M> {
-    match collector.take().filter(|answer| answer.asked >= began) {
+    match collector.take() {
+        Some(old) if old.asked < began => Outcome::Late(old.asked.elapsed()),
         Some(Answer { outcome: Ok(Ok(report)), took, .. }) => {
             Outcome::Collected { report, duration: took }
         }

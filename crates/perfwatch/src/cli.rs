@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Capture(CaptureArgs),
     /// Say what works here, what does not, and what to do
     ///
-    /// Exits with 1 when a section could not be collected.
+    /// Exits with 1 when something that should work does not.
     Doctor,
     /// Print shell completions
     Completions {

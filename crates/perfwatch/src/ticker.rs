@@ -1,13 +1,15 @@
 //! When to sample: at whole multiples of the interval in wall time, so that hosts and restarts line up.
 //!
-//! Ticks are absolute. One that was missed, because the host slept or was overloaded, is skipped and never
-//! made up for; a clock that was set moves the next tick and nothing else, for rates come from the monotonic
-//! clock. Two samples are never closer than half an interval.
+//! Ticks are absolute. One that is late is taken when it can be, and one that was missed, because the host slept or
+//! was overloaded, is skipped and never made up for. A clock that was set while a tick was waited for moves the
+//! tick after it and nothing else, for rates come from the monotonic clock. Two samples are never closer than half an
+//! interval.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use perfwatch_collect::Tick;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The ticks of one run.
 #[derive(Debug)]
@@ -18,12 +20,12 @@ pub(crate) struct Ticker {
     last: Option<Last>,
 }
 
-/// The tick before.
+/// The tick before, by the clock that goes on while the host sleeps.
 #[derive(Debug)]
 struct Last {
     number: u64,
-    planned: Instant,
-    began: Instant,
+    planned: Duration,
+    began: Duration,
 }
 
 impl Ticker {
@@ -34,23 +36,36 @@ impl Ticker {
 
     /// The first tick at once, every other one when it is due. None when it is over.
     pub(crate) fn next(&mut self) -> Option<Tick> {
-        let (number, planned) = match &self.last {
-            None => (0, Instant::now()),
+        let now = since_boot();
+        let (planned, steps) = match &self.last {
+            None => (now, 0),
             Some(last) => {
-                let planned =
-                    Instant::now() + until_next(self.interval, since_epoch(), last.began.elapsed());
-                let wait = planned.saturating_duration_since(Instant::now());
+                let wait = until_next(self.interval, since_epoch(), now.saturating_sub(last.began));
                 if self.stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
                     return None;
                 }
-                let steps = (planned - last.planned).as_secs_f64() / self.interval.as_secs_f64();
-                (last.number.saturating_add((steps.round() as u64).max(1)), planned)
+                let planned = now + wait;
+                let steps = intervals(
+                    planned.saturating_sub(last.planned) + self.interval / 2,
+                    self.interval,
+                );
+                (planned, steps.max(1))
             }
         };
-        let began = Instant::now();
-        self.last = Some(Last { number, planned, began });
-        Some(Tick { number, interval: self.interval, lateness: began - planned })
+        let began = since_boot();
+        let lateness = began.saturating_sub(planned);
+        // Late by whole intervals, as after a sleep: it stands for the last tick that was missed.
+        let missed = intervals(lateness, self.interval);
+        let before = self.last.as_ref().map_or(0, |last| last.number);
+        let number = before.saturating_add(u64::from(steps)).saturating_add(u64::from(missed));
+        self.last = Some(Last { number, planned: planned + self.interval * missed, began });
+        Some(Tick { number, interval: self.interval, lateness })
     }
+}
+
+/// Whole intervals in a length of time.
+fn intervals(time: Duration, interval: Duration) -> u32 {
+    u32::try_from(time.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX)
 }
 
 /// Time from `now`, since the epoch, to the next tick, when the last sample began `since_last` ago.
@@ -58,6 +73,12 @@ fn until_next(interval: Duration, now: Duration, since_last: Duration) -> Durati
     let into = Duration::from_nanos((now.as_nanos() % interval.as_nanos().max(1)) as u64);
     let to_multiple = interval.saturating_sub(into);
     if since_last + to_multiple < interval / 2 { to_multiple + interval } else { to_multiple }
+}
+
+/// Time since boot, sleep included.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn since_epoch() -> Duration {

@@ -19,8 +19,8 @@ use crate::host::Host;
 /// A value that is older is said to be.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// An older value is no longer shown.
-const MAX_AGE: Duration = Duration::from_secs(60);
+/// An older value is no longer shown: three times the longest interval.
+const MAX_AGE: Duration = Duration::from_secs(180);
 
 /// How often sensors and policies are looked for anew: drivers load late, CPUs come and go.
 const RESCAN: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@
 //! even when PerfWatch runs in one of its own; it is read again only when the kernel says that it changed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use perfwatch_metrics::State;
 use crate::errand::{Answer, Slow};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
-use crate::parse::{lines, set_text, shown, unescape_octal, words};
+use crate::parse::{lines, number, set_text, shown, unescape_octal, words};
 
 /// Most mounts that are asked for, in the order of the table. The rest is left out, and `truncated` says so.
 pub const MAX_PARTITIONS: usize = 512;
@@ -100,6 +101,8 @@ pub(super) struct MountTable {
     /// Of PID 1, or of PerfWatch itself where that cannot be read.
     table: KernelFile,
     filesystems: KernelFile,
+    /// Tells mounts apart that look alike: one that was mounted again at the same place. Absent from old recordings.
+    mount_ids: KernelFile,
     /// None until it could be read.
     mounts: Option<Vec<Asked>>,
     /// The table changed and could not be read since.
@@ -111,7 +114,27 @@ pub(super) struct MountTable {
 #[derive(Debug)]
 struct Asked {
     mount: Mount,
+    /// The kernel's number of the mount.
+    id: Option<u64>,
     errand: Arc<Slow<Result<FileSystemBlocks, String>>>,
+    /// The last answer, and when it was sent for.
+    last: Option<(Instant, Result<FileSystemBlocks, String>)>,
+}
+
+impl Asked {
+    fn outcome(&mut self) -> Outcome {
+        let under_way = self.errand.under_way_since().map(|since| since.elapsed());
+        if let Some(Answer { asked, outcome, .. }) = self.errand.take() {
+            self.last = Some((asked, outcome.unwrap_or_else(Err)));
+        }
+        match &self.last {
+            Some((asked, answer)) if under_way.is_none_or(|time| time <= FRESH) => match answer {
+                Ok(blocks) => Outcome::Known(*blocks, asked.elapsed()),
+                Err(error) => Outcome::Failed(error.clone()),
+            },
+            _ => Outcome::Waiting(under_way),
+        }
+    }
 }
 
 impl MountTable {
@@ -121,6 +144,7 @@ impl MountTable {
             host: Arc::clone(host),
             table: host.procfs("1/mounts"),
             filesystems: host.procfs("filesystems"),
+            mount_ids: host.procfs("1/mountinfo"),
             mounts: None,
             unread: false,
             truncated: false,
@@ -135,17 +159,11 @@ impl MountTable {
     pub(super) fn read(&mut self, into: &mut Vec<PartitionReading>) -> Result<bool, Error> {
         into.clear();
         self.refresh()?;
-        into.extend(self.mounts.iter().flatten().map(|Asked { mount, errand }| PartitionReading {
-            name: mount.name.clone(),
-            device: mount.device.clone(),
-            fstype: mount.fstype.clone(),
-            outcome: match errand.take() {
-                Some(Answer { outcome: Ok(Ok(blocks)), asked, .. }) => {
-                    Outcome::Known(blocks, asked.elapsed())
-                }
-                Some(Answer { outcome: Ok(Err(error)) | Err(error), .. }) => Outcome::Failed(error),
-                None => Outcome::Waiting(errand.under_way_since().map(|since| since.elapsed())),
-            },
+        into.extend(self.mounts.iter_mut().flatten().map(|asked| PartitionReading {
+            outcome: asked.outcome(),
+            name: asked.mount.name.clone(),
+            device: asked.mount.device.clone(),
+            fstype: asked.mount.fstype.clone(),
         }));
         Ok(self.truncated)
     }
@@ -164,13 +182,18 @@ impl MountTable {
             mount.device = self.host.root_device().unwrap_or_else(|| mount.device.clone());
         }
         self.truncated = mounts.len() > MAX_PARTITIONS;
+        let ids = self.mount_ids.parse(|text| Ok(parse_mount_ids(text))).unwrap_or_default();
         // What was mounted anew at the same place is another file system, with questions of its own.
         let earlier = self.mounts.take().into_iter().flatten();
-        let mut earlier: HashMap<Mount, _> =
-            earlier.map(|asked| (asked.mount, asked.errand)).collect();
+        let mut earlier: HashMap<_, _> =
+            earlier.map(|asked| ((asked.mount.clone(), asked.id), asked)).collect();
         let ask = |mount: Mount| {
-            let errand = earlier.remove(&mount).unwrap_or_else(|| errand(&self.host, &mount));
-            Asked { mount, errand }
+            let id = ids.get(&*mount.mountpoint).copied();
+            let key = (mount, id);
+            earlier.remove(&key).unwrap_or_else(|| {
+                let errand = errand(&self.host, &key.0);
+                Asked { mount: key.0, id, errand, last: None }
+            })
         };
         self.mounts = Some(mounts.into_iter().take(MAX_PARTITIONS).map(ask).collect());
         Ok(())
@@ -183,7 +206,10 @@ impl MountTable {
         let parse = |text: &[u8]| parse_mounts(text, &device_types);
         match self.table.parse(parse) {
             // hidepid, or no PID 1 in sight.
-            Err(Error::Read { .. }) => {
+            Err(Error::Read { source, .. })
+                if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) =>
+            {
+                self.mount_ids = self.host.procfs("self/mountinfo");
                 self.table = self.host.procfs("self/mounts");
                 self.table.parse(parse)
             }
@@ -277,6 +303,19 @@ pub fn parse_mounts(
     Ok(mounts.into_iter().flatten().collect())
 }
 
+/// The kernel's number of each mount of /proc/PID/mountinfo, `22 27 0:21 / /proc rw,relatime - proc proc rw`: of the
+/// last one at each place. It is never given twice while the first is in use.
+pub fn parse_mount_ids(text: &[u8]) -> HashMap<Vec<u8>, u64> {
+    let mut place = Vec::new();
+    let entry = |(_, line)| {
+        let mut columns = words(line);
+        let id = number(columns.next()?)?;
+        unescape_octal(columns.nth(3)?, &mut place);
+        Some((place.clone(), id))
+    };
+    lines(text).filter_map(entry).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,6 +349,14 @@ mod tests {
             mounts(r"/dev/a /mnt/my\040disk\134 ext4 rw 0 0"),
             pairs(&[(r"/mnt/my disk\", "/dev/a")])
         );
+    }
+
+    #[test]
+    fn a_place_has_the_number_of_what_is_mounted_there_last() {
+        let text = b"22 27 0:21 / /proc rw - proc proc rw\n29 27 8:1 / /mnt/my\\040disk rw - ext4 /dev/a rw\n\
+                     31 29 8:2 / /mnt/my\\040disk rw - ext4 /dev/a rw\ngarbage\n";
+        let ids = parse_mount_ids(text);
+        assert_eq!((ids[&b"/proc"[..]], ids[&b"/mnt/my disk"[..]], ids.len()), (22, 31, 2));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use perfwatch_collect::Host;
@@ -27,12 +27,12 @@ pub(crate) fn run(settings: &Settings, args: &CaptureArgs) -> anyhow::Result<()>
     if let Some(taken) = dirs.iter().find(|dir| dir.exists()) {
         bail!("{} exists: a recording is not written over", taken.display());
     }
-    let start = Instant::now();
     let [before, now] = dirs;
-    let mut missing = capture(settings, &before)?;
-    thread::sleep(APART.saturating_sub(start.elapsed()));
-    let elapsed_ms = start.elapsed().as_millis();
-    missing.extend(capture(settings, &now)?);
+    let before = capture(settings, &before)?;
+    thread::sleep(APART);
+    let now = capture(settings, &now)?;
+    let elapsed_ms =
+        now.timestamp.as_millisecond().saturating_sub(before.timestamp.as_millisecond());
     let path = args.dir.join("elapsed_ms");
     fs::write(&path, elapsed_ms.to_string())
         .with_context(|| format!("writing {}", path.display()))?;
@@ -41,6 +41,7 @@ pub(crate) fn run(settings: &Settings, args: &CaptureArgs) -> anyhow::Result<()>
         io::stdout(),
         "recorded in {dir}; the socket tables hold addresses: look before you send it"
     )?;
+    let missing: Vec<_> = [before, now].iter().flat_map(faults).map(|(_, reason)| reason).collect();
     if missing.is_empty() {
         Ok(())
     } else {
@@ -48,14 +49,13 @@ pub(crate) fn run(settings: &Settings, args: &CaptureArgs) -> anyhow::Result<()>
     }
 }
 
-/// Records one instant, and says what could not be.
-fn capture(settings: &Settings, dir: &Path) -> anyhow::Result<Vec<String>> {
+/// Records one instant. While slow files keep it waiting it is recorded anew: what is left is of one moment.
+fn capture(settings: &Settings, dir: &Path) -> anyhow::Result<Snapshot> {
     let host = Host::new(settings.roots.clone());
     let host = host.capturing(dir).with_context(|| format!("writing to {}", dir.display()))?;
     let all_answered =
         |snapshot: &Snapshot| faults(snapshot).iter().all(|(state, _)| *state != State::Late);
-    let snapshot = sample_until(&Arc::new(host), APART, PATIENCE, all_answered)?;
-    Ok(faults(&snapshot).into_iter().map(|(_, reason)| reason).collect())
+    sample_until(&Arc::new(host), APART, PATIENCE, all_answered)
 }
 
 /// What is there and was not collected.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
@@ -19,6 +20,7 @@ use tracing::debug;
 
 use super::AppState;
 use super::error::Problem;
+use super::server::Place;
 
 /// Largest message a client may send. All it can say is ping.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -51,6 +53,7 @@ enum ClientMessage {
 /// Opens the stream, unless there are too many.
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
+    Extension(place): Extension<Place>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -76,10 +79,10 @@ pub(crate) async fn upgrade(
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
         .max_message_size(MAX_READ_BYTES)
         .max_frame_size(MAX_READ_BYTES)
-        .on_upgrade(move |socket| stream(socket, state, permit))
+        .on_upgrade(move |socket| stream(socket, state, permit, place))
 }
 
-async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit) {
+async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit, _place: Place) {
     let mut client = Client { socket, last_seq: None };
     if let Err(end) = client.serve(state).await {
         client.end(end).await;

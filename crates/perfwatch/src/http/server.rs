@@ -5,19 +5,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-/// Most connections at a time; WebSockets have a limit of their own. More wait in the kernel's queue.
+/// Most connections at a time, WebSockets included. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 2048;
 
 /// File descriptors that are not for connections: what the collectors keep open, and some to spare.
@@ -41,6 +41,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to end after the signal to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
 
+/// A connection's place among [`MAX_CONNECTIONS`]: free again when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    _permit: Arc<Option<OwnedSemaphorePermit>>,
+}
+
 /// Serves until `stop` changes or is closed, then lets connections end.
 pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let permits = Arc::new(Semaphore::new(connection_limit()));
@@ -58,11 +64,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
             (permit, accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
                     failing = false;
-                    let connection = connection(stream, router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    // What goes on after an upgrade holds it as well.
+                    let place = Place { _permit: Arc::new(permit) };
+                    let router = router.clone().layer(Extension(place));
+                    connections.spawn(connection(stream, router, stop.clone()));
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
