@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Running, Server, fixture, perfwatch, skipped};
+use crate::process::{Running, Server, fixture, noise, perfwatch, quiet, skipped};
 
 /// A FUSE mount that nobody serves: every question to it waits until the device is closed.
 struct HungMount {
@@ -95,6 +95,7 @@ fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 
 #[test]
 fn eight_hung_mounts_cost_themselves_alone() {
+    let _quiet = quiet();
     let mut disks = match DeadDisks::new(8) {
         Ok(disks) => disks,
         Err(error) => {
@@ -140,6 +141,7 @@ fn eight_hung_mounts_cost_themselves_alone() {
 
 #[test]
 fn more_hung_mounts_than_threads_to_spare_leave_the_rest_alone() {
+    let _quiet = quiet();
     let disks = match DeadDisks::new(80) {
         Ok(disks) => disks,
         Err(error) => {
@@ -223,6 +225,7 @@ fn a_hung_mount_does_not_hold_up_the_end() {
 
 #[test]
 fn a_process_that_was_stopped_makes_up_for_no_tick() {
+    let _quiet = quiet();
     let (process, mut lines) = watch(&[]);
     let mut before = next(&mut lines);
     for _ in 0..2 {
@@ -248,6 +251,7 @@ fn a_process_that_was_stopped_makes_up_for_no_tick() {
 
 #[test]
 fn beside_twice_as_many_busy_processes_as_cpus_ticks_stay_in_order() {
+    let _alone = noise();
     let busy: Vec<_> = (0..2 * std::thread::available_parallelism().unwrap().get())
         .map(|_| {
             let mut shell = std::process::Command::new("sh");

@@ -2,12 +2,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
-use crate::process::{fixture, skipped};
-
-/// Live comparisons hold the machine's sockets still while they look: one at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use crate::process::{fixture, noise, skipped};
 
 /// Runs the comparison, unless there is no psutil to be had.
 fn compare(arguments: &[&str]) {
@@ -30,13 +26,13 @@ fn compare(arguments: &[&str]) {
 
 #[test]
 fn of_this_host() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = noise();
     compare(&[]);
 }
 
 #[test]
 fn of_this_host_under_load() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = noise();
     if !rustix::process::geteuid().is_root() {
         return skipped("parity with psutil under load", "making the load needs root");
     }

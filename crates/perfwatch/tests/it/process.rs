@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,6 +37,20 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 /// Says that a test could not be had here, in words that the test command counts.
 pub(crate) fn skipped(test: &str, why: impl std::fmt::Display) {
     eprintln!("SKIPPED: {test}: {why}");
+}
+
+/// Tests that burn CPUs or look at all sockets of the machine run alone; those that ask for time or use sockets, beside
+/// each other.
+static NOISE: RwLock<()> = RwLock::new(());
+
+/// Nobody makes noise while this is held. Not to be taken twice by one test: a writer may come between.
+pub(crate) fn quiet() -> RwLockReadGuard<'static, ()> {
+    NOISE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Alone while this is held.
+pub(crate) fn noise() -> RwLockWriteGuard<'static, ()> {
+    NOISE.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A process that is killed when dropped.
@@ -83,10 +98,12 @@ impl Running {
 pub(crate) struct Server {
     pub(crate) process: Running,
     pub(crate) address: String,
+    _quiet: RwLockReadGuard<'static, ()>,
 }
 
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        let quiet = quiet();
         let mut child = perfwatch()
             .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms"])
             .args(arguments)
@@ -104,7 +121,7 @@ impl Server {
             line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         // Its log must go on being read, or it blocks.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address }
+        Self { process, address, _quiet: quiet }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
