@@ -14,7 +14,7 @@ mod file;
 mod netlink;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -151,12 +151,21 @@ impl Host {
     /// Names in a directory below the sysfs root, sorted as numbers sort: `hwmon2` before `hwmon10`. Empty
     /// when there is no such directory.
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    pub fn sysfs_names(&self, path: &str) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.roots.sysfs.join(path)) else { return Vec::new() };
+    pub fn sysfs_names(&self, path: &str) -> Result<Vec<String>, Error> {
+        let path = self.roots.sysfs.join(path);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(Vec::new());
+            }
+            Err(source) => return Err(Error::Read { path, source }),
+        };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut names: Vec<_> = names.take(MAX_DIRECTORY_ENTRIES).collect();
         names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
-        names
+        Ok(names)
     }
 
     /// The whole of a small sysfs file without its line feed, read once.
@@ -238,7 +247,7 @@ impl Host {
                 });
             }
         }
-        Err(io::Error::from(io::ErrorKind::NotFound))
+        Err(io::Error::from(ErrorKind::NotFound))
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the door")]

@@ -33,7 +33,7 @@ impl Frequencies {
         // When a CPU goes on or offline, its policy goes with it.
         let moved = std::mem::replace(&mut self.listed, count) != count;
         if moved || self.found_at.is_none_or(|at| at.elapsed() >= RESCAN) {
-            self.policies = find_policies(&self.host);
+            self.policies = find_policies(&self.host)?;
             self.found_at = Some(Instant::now());
         }
         if self.policies.is_empty() {
@@ -119,7 +119,7 @@ fn value(line: &[u8]) -> Option<&[u8]> {
     Some(line.get(colon.saturating_add(1)..)?.trim_ascii())
 }
 
-fn find_policies(host: &Host) -> Vec<Policy> {
+fn find_policies(host: &Host) -> Finding<Vec<Policy>> {
     const CPUS: &str = "devices/system/cpu";
     let policy = |directory: &str, first: usize| {
         let affected = host.sysfs_text(&format!("{directory}/affected_cpus"));
@@ -142,19 +142,22 @@ fn find_policies(host: &Host) -> Vec<Policy> {
             .into_iter()
             .filter_map(move |name| Some((name.strip_prefix(prefix)?.parse().ok()?, name)))
     };
-    let policies: Vec<_> = numbered(host.sysfs_names(&format!("{CPUS}/cpufreq")), "policy")
+    let policies: Vec<_> = numbered(host.sysfs_names(&format!("{CPUS}/cpufreq"))?, "policy")
         .map(|(first, name)| policy(&format!("{CPUS}/cpufreq/{name}"), first))
         .collect();
     if !policies.is_empty() {
-        return policies;
+        return Ok(policies);
     }
     // Kernels before 4.3 have a directory in each CPU's own.
-    let of_cpus = numbered(host.sysfs_names(CPUS), "cpu");
-    let directories = of_cpus.map(|(cpu, name)| (cpu, format!("{CPUS}/{name}/cpufreq")));
-    directories
-        .filter(|(_, directory)| !host.sysfs_names(directory).is_empty())
-        .map(|(cpu, directory)| policy(&directory, cpu))
-        .collect()
+    let of_cpus = numbered(host.sysfs_names(CPUS)?, "cpu");
+    let mut policies = Vec::new();
+    for (cpu, name) in of_cpus {
+        let directory = format!("{CPUS}/{name}/cpufreq");
+        if !host.sysfs_names(&directory)?.is_empty() {
+            policies.push(policy(&directory, cpu));
+        }
+    }
+    Ok(policies)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Thermometers {
 
     pub(super) fn read(&mut self) -> Finding<Temperatures> {
         if self.found_at.is_none_or(|at| at.elapsed() >= RESCAN) {
-            self.sensors = find_sensors(&self.host);
+            self.sensors = find_sensors(&self.host)?;
             self.found_at = Some(Instant::now());
         }
         if self.sensors.is_empty() {
@@ -70,13 +70,13 @@ impl Sensor {
     }
 }
 
-fn find_sensors(host: &Host) -> Vec<Sensor> {
+fn find_sensors(host: &Host) -> Finding<Vec<Sensor>> {
     let mut found = Vec::new();
     let mut any_chip = false;
-    for chip in host.sysfs_names("class/hwmon") {
+    for chip in host.sysfs_names("class/hwmon")? {
         // Kernels before 3.15 have the attributes one directory further down.
         for dir in [format!("class/hwmon/{chip}"), format!("class/hwmon/{chip}/device")] {
-            let names = host.sysfs_names(&dir);
+            let names = host.sysfs_names(&dir)?;
             let inputs = names.iter().filter_map(|name| name.strip_suffix("_input"));
             let inputs: Vec<_> = inputs.filter(|name| name.starts_with("temp")).collect();
             any_chip |= !inputs.is_empty();
@@ -90,11 +90,11 @@ fn find_sensors(host: &Host) -> Vec<Sensor> {
     }
     if !any_chip {
         found.extend(
-            host.sysfs_names("class/thermal").iter().filter_map(|zone| thermal_zone(host, zone)),
+            host.sysfs_names("class/thermal")?.iter().filter_map(|zone| thermal_zone(host, zone)),
         );
     }
     found.truncate(MAX_SENSORS);
-    found
+    Ok(found)
 }
 
 /// The sensors of one chip: of the cores where it has them, else all.
