@@ -2,7 +2,7 @@
 //!
 //! Handing work to another thread costs 40 to 200 µs of CPU time on a virtual machine, more than most collectors do.
 //! So one thread waits for the tick, runs every errand and publishes; nothing is handed over. Before it begins, it
-//! lays its duty down where another can take it, and arms a timer that it disarms at the end. If the timer
+//! lays its duty down where another can take it, and for each errand it arms a timer. If the timer
 //! fires, the watching thread takes the duty, does what is left and stays on; a new thread watches. The
 //! relieved thread ends when its errand comes back. So what hangs costs a thread and nothing else, however
 //! long it hangs, and an errand that is under way is not run again.
