@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from run import count_numbers
+
 DEFAULT_ITERATIONS = 100
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Processors' own drivers, whose readings are labelled by core.
@@ -223,14 +225,6 @@ def partitions() -> Values:
             "usage_percent": usage.percent,
         }
     return found
-
-
-def count_numbers(value: Any) -> int:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return sum(map(count_numbers, value))
-    return isinstance(value, (int, float))
 
 
 def main() -> None:

@@ -8,6 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+/// An answer that is older is said to be, wherever it is shown.
+pub(crate) const FRESH: Duration = Duration::from_millis(500);
+
 /// Something that is run at every tick.
 pub trait Errand: Send + Sync {
     /// Runs it, unless it is under way already.

@@ -118,11 +118,6 @@ impl Host {
         Ok(Self { capture, live: false, ..self })
     }
 
-    /// The roots.
-    pub fn roots(&self) -> &Roots {
-        &self.roots
-    }
-
     /// What its collectors want done before they read.
     pub fn errands(&self) -> &Errands {
         &self.errands

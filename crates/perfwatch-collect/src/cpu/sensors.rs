@@ -12,12 +12,9 @@ use perfwatch_metrics::State;
 
 use self::frequency::Frequencies;
 use self::temperature::{Temperatures, Thermometers};
-use crate::errand::{Answer, Slow};
+use crate::errand::{Answer, FRESH, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
-
-/// A value that is older is said to be.
-const FRESH: Duration = Duration::from_millis(500);
 
 /// An older value is no longer shown: three times the longest interval.
 const MAX_AGE: Duration = Duration::from_secs(180);

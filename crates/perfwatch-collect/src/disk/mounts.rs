@@ -11,16 +11,13 @@ use std::time::{Duration, Instant};
 
 use perfwatch_metrics::State;
 
-use crate::errand::{Answer, Slow};
+use crate::errand::{Answer, FRESH, Slow};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::parse::{lines, number, set_text, shown, unescape_octal, words};
 
 /// Most mounts that are asked for, in the order of the table. The rest is left out, and `truncated` says so.
 pub const MAX_PARTITIONS: usize = 512;
-
-/// Figures that are older are said to be.
-const FRESH: Duration = Duration::from_millis(500);
 
 /// A file system that takes longer to fail is paused.
 const SLOW: Duration = Duration::from_millis(100);

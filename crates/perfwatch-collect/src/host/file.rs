@@ -30,11 +30,6 @@ impl KernelFile {
         Self { path, copy_to, live, file: None, buffer: Vec::new() }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What the kernel says now. After an error the file is opened anew next time: its device may be back.
     pub fn read(&mut self) -> Result<&[u8], Error> {
         match self.read_whole() {
