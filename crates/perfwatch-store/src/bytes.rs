@@ -1,0 +1,122 @@
+//! Numbers as bytes: little-endian base-128 varints, and signed numbers by zig-zag. Reading is total: what is cut off or
+//! too long gives None.
+
+/// Most bytes of a varint of 64 bits.
+const MAX_VARINT_BYTES: usize = 10;
+
+/// Appends an unsigned number, 7 bits a byte, the low ones first.
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes [`put`] would append.
+pub(crate) fn put_len(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+/// Appends a length and the bytes.
+pub(crate) fn put_slice(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Small numbers of either sign as small unsigned ones: 0, -1, 1, -2 become 0, 1, 2, 3.
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// What [`zigzag`] was made from.
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Bytes on their way to numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Input<'a> {
+    /// The next bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(crate) fn fixed_u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    pub(crate) fn fixed_u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    /// What [`put`] wrote.
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for (position, byte) in self.0.iter().take(MAX_VARINT_BYTES).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * position);
+            if byte & 0x80 == 0 {
+                self.0 = self.0.get(position + 1..)?;
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn signed(&mut self) -> Option<i64> {
+        self.varint().map(unzigzag)
+    }
+
+    pub(crate) fn length(&mut self) -> Option<usize> {
+        self.varint().and_then(|length| usize::try_from(length).ok())
+    }
+
+    /// What [`put_slice`] wrote.
+    pub(crate) fn slice(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    /// A slice of UTF-8.
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.slice()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(value: u64, signed: i64) {
+            let mut out = Vec::new();
+            put(&mut out, value);
+            assert_eq!(out.len(), put_len(value));
+            put(&mut out, zigzag(signed));
+            let mut input = Input(&out);
+            assert_eq!((input.varint(), input.signed()), (Some(value), Some(signed)));
+            assert!(input.0.is_empty());
+        }
+
+        #[test]
+        fn nonsense_is_refused(bytes: Vec<u8>) {
+            let mut input = Input(&bytes);
+            while input.varint().is_some() {}
+            let _ = Input(&bytes).text();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One series over the rows of a chunk, as bytes.
+//!
+//! A column is a tag, then, where values are missing, runs of present and absent ones, then the values: nothing at all
+//! for a column without values, one number for one that does not change, else the first value and the
+//! differences, or the differences of the differences, whichever is shorter. Differences are divided by their greatest
+//! common divisor, so that pages, kibibytes and milliseconds cost no more than ones. Arithmetic wraps, so every 64-bit
+//! number comes back, counters above 2^63 included.
+
+use crate::bytes::{Input, put, put_len, zigzag};
+
+/// Values of a column; None where the row has none.
+pub(crate) type Values = Vec<Option<i64>>;
+
+const MODE: u8 = 0b0011;
+const EMPTY: u8 = 0;
+const CONSTANT: u8 = 1;
+const DELTA: u8 = 2;
+const DELTA_OF_DELTA: u8 = 3;
+/// Some values are missing: runs follow.
+const HOLES: u8 = 0b0100;
+/// A divisor of the differences follows.
+const DIVISOR: u8 = 0b1000;
+
+/// Appends the column of these values.
+pub(crate) fn encode(values: &[Option<i64>], out: &mut Vec<u8>) {
+    let mut present = values.iter().copied().flatten();
+    let Some(first) = present.next() else {
+        out.push(EMPTY);
+        return;
+    };
+    let mut before = first;
+    let deltas: Vec<i64> =
+        present.map(|value| value.wrapping_sub(std::mem::replace(&mut before, value))).collect();
+    let holes = if deltas.len() + 1 < values.len() { HOLES } else { 0 };
+    let divisor = deltas.iter().fold(0, |divisor, delta| gcd(divisor, delta.unsigned_abs()));
+    if divisor == 0 {
+        out.push(CONSTANT | holes);
+        put_holes(values, holes, out);
+        put(out, zigzag(first));
+        return;
+    }
+    // The only divisor that is no i64 is 2^63, and a difference of 2^63 is its own quotient by 1.
+    let divisor = i64::try_from(divisor).unwrap_or(1);
+    let divided = || deltas.iter().map(move |delta| delta.wrapping_div(divisor));
+    let plain: usize = divided().map(|delta| put_len(zigzag(delta))).sum();
+    let second: usize = second_differences(divided()).map(|delta| put_len(zigzag(delta))).sum();
+    let mode = if second < plain { DELTA_OF_DELTA } else { DELTA };
+    out.push(mode | holes | if divisor > 1 { DIVISOR } else { 0 });
+    put_holes(values, holes, out);
+    put(out, zigzag(first));
+    if divisor > 1 {
+        put(out, divisor.unsigned_abs());
+    }
+    if mode == DELTA {
+        divided().for_each(|delta| put(out, zigzag(delta)));
+    } else {
+        second_differences(divided()).for_each(|delta| put(out, zigzag(delta)));
+    }
+}
+
+/// What [`encode`] wrote for so many rows. None when it makes no sense.
+pub(crate) fn decode(bytes: &[u8], rows: usize) -> Option<Values> {
+    let mut input = Input(bytes);
+    let tag = input.byte()?;
+    if tag & MODE == EMPTY {
+        return Some(vec![None; rows]);
+    }
+    let runs = if tag & HOLES == 0 { vec![rows] } else { take_holes(&mut input, rows)? };
+    let first = input.signed()?;
+    let divisor = if tag & DIVISOR == 0 { 1 } else { input.varint()? as i64 };
+    let mut values = Vec::with_capacity(rows);
+    let (mut value, mut delta, mut started) = (first, 0_i64, false);
+    for (number, run) in runs.into_iter().enumerate() {
+        if number % 2 == 1 {
+            values.resize(values.len() + run, None);
+            continue;
+        }
+        for _ in 0..run {
+            if started {
+                match tag & MODE {
+                    CONSTANT => {}
+                    DELTA => delta = input.signed()?,
+                    _ => delta = delta.wrapping_add(input.signed()?),
+                }
+                value = value.wrapping_add(delta.wrapping_mul(divisor));
+            }
+            started = true;
+            values.push(Some(value));
+        }
+    }
+    Some(values)
+}
+
+fn second_differences(deltas: impl Iterator<Item = i64>) -> impl Iterator<Item = i64> {
+    let mut before = 0_i64;
+    deltas.map(move |delta| delta.wrapping_sub(std::mem::replace(&mut before, delta)))
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 && a != 1 {
+        (a, b) = (b, a % b);
+    }
+    if b == 0 { a } else { 1 }
+}
+
+/// Lengths of runs, by turns present and absent, the first present.
+fn put_holes(values: &[Option<i64>], holes: u8, out: &mut Vec<u8>) {
+    if holes == 0 {
+        return;
+    }
+    let mut runs = Vec::new();
+    let mut present = true;
+    let mut length = 0_u64;
+    for value in values {
+        if value.is_some() != present {
+            runs.push(length);
+            (present, length) = (value.is_some(), 0);
+        }
+        length += 1;
+    }
+    runs.push(length);
+    put(out, runs.len() as u64);
+    runs.into_iter().for_each(|run| put(out, run));
+}
+
+fn take_holes(input: &mut Input<'_>, rows: usize) -> Option<Vec<usize>> {
+    let count = input.length()?;
+    if count > rows.checked_add(1)? {
+        return None;
+    }
+    let mut left = rows;
+    let mut runs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let run = input.length()?;
+        left = left.checked_sub(run)?;
+        runs.push(run);
+    }
+    (left == 0).then_some(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(values: &[Option<i64>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(values, &mut out);
+        assert_eq!(decode(&out, values.len()).as_deref(), Some(values));
+        out
+    }
+
+    #[test]
+    fn what_does_not_change_costs_next_to_nothing() {
+        assert_eq!(bytes(&[None; 512]).len(), 1);
+        assert_eq!(bytes(&[Some(0); 512]).len(), 2);
+        assert_eq!(bytes(&[Some(7), None, Some(7)]).len(), 6);
+        assert_eq!(bytes(&[]).len(), 1);
+    }
+
+    #[test]
+    fn a_step_of_pages_costs_a_byte() {
+        let pages: Vec<_> = (0..100_i64).map(|n| Some((n * n % 60) * 4096)).collect();
+        assert!(bytes(&pages).len() <= 104);
+    }
+
+    #[test]
+    fn a_steady_counter_takes_differences_of_differences() {
+        let steady: Vec<_> = (0..100_i64).map(|n| Some(n * 1_000_003 + n % 2)).collect();
+        assert!(bytes(&steady).len() < 110);
+    }
+
+    #[test]
+    fn extremes_come_back() {
+        for values in [
+            vec![Some(i64::MIN), Some(0), Some(i64::MIN)],
+            vec![Some(i64::MIN), Some(i64::MAX), Some(i64::MIN), Some(i64::MAX)],
+            vec![Some(0), Some(i64::MIN), Some(0), Some(i64::MIN)],
+            vec![Some(-1), Some(u64::MAX as i64), Some(1 << 62)],
+        ] {
+            bytes(&values);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_column_comes_back(values: Vec<Option<i64>>) {
+            bytes(&values);
+        }
+
+        #[test]
+        fn small_multiples_come_back(
+            values in prop::collection::vec(prop::option::weighted(0.9, 0_i64..50), 0..600),
+            unit in prop::sample::select(vec![1_i64, 1024, 4096, 1_000_000]),
+        ) {
+            let values: Vec<_> = values.iter().map(|value| value.map(|value| value * unit)).collect();
+            bytes(&values);
+        }
+
+        #[test]
+        fn nonsense_is_refused_or_has_as_many_rows(bytes: Vec<u8>, rows in 0_usize..700) {
+            if let Some(values) = decode(&bytes, rows) {
+                assert_eq!(values.len(), rows);
+            }
+        }
+    }
+}

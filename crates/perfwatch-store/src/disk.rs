@@ -1,0 +1,203 @@
+//! The few things a store asks of a file system. Everything goes through [`Disk`], so that a test can put one in its
+//! place that loses power, fills up or lies.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
+
+use crate::error::{Error, Result};
+
+/// Name of the file that whoever writes holds a lock on. It holds the process id.
+const LOCK_FILE: &str = "lock";
+
+/// A flat directory of files.
+pub trait Disk: Send + Sync + Debug {
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
+    /// Names of its files.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens a file to read.
+    fn open(&self, name: &str) -> io::Result<Box<dyn Source>>;
+    /// Makes a file to append to, and the directory's entry of it durable. Fails when there is one of that name.
+    fn create(&self, name: &str) -> io::Result<Box<dyn Sink>>;
+    /// Opens a file to append to.
+    fn append(&self, name: &str) -> io::Result<Box<dyn Sink>>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Renames a file.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Bytes that may still be written, and bytes there are in all.
+    fn space(&self) -> io::Result<(u64, u64)>;
+}
+
+/// A file that is read.
+pub trait Source: Send + Debug {
+    /// Its length now.
+    fn length(&self) -> io::Result<u64>;
+    /// Fills the buffer from this offset. Fails with `UnexpectedEof` when there is not so much.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Says that this range will be read soon.
+    fn will_need(&self, offset: u64, length: u64);
+}
+
+/// A file that is appended to.
+pub trait Sink: Send + Debug {
+    /// Appends all of it; after a failure, maybe a part.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns when what was appended would survive a power cut. After a failure nobody knows what would.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Cuts the file off.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// A real directory: its own, with mode 0700, its files 0600, nothing through a symbolic link.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// Open, so that its entries can be synced.
+    handle: File,
+    /// Held while this lives, by one process at a time. None for whoever only reads.
+    _lock: Option<File>,
+}
+
+impl Directory {
+    /// To write. Makes the directory where there is none, and locks it against a second writer.
+    pub fn own(path: &Path) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(Error::io("making", path))?;
+        let mut directory = Self::read(path)?;
+        directory._lock = Some(directory.lock()?);
+        Ok(directory)
+    }
+
+    /// To read, beside whoever writes.
+    pub fn read(path: &Path) -> Result<Self> {
+        let link = fs::symlink_metadata(path).map_err(Error::io("opening", path))?;
+        // systemd makes one for a unit with a dynamic user; anybody else's may lead anywhere.
+        if link.is_symlink() && link.uid() != 0 {
+            return Err(unsafe_because(path, "is a symbolic link"));
+        }
+        let handle = File::open(path).map_err(Error::io("opening", path))?;
+        let metadata = handle.metadata().map_err(Error::io("opening", path))?;
+        if !metadata.is_dir() {
+            return Err(unsafe_because(path, "is no directory"));
+        }
+        if metadata.permissions().mode() & 0o022 != 0 {
+            return Err(unsafe_because(path, "others may write to it (chmod 700 mends that)"));
+        }
+        Ok(Self { path: path.to_owned(), handle, _lock: None })
+    }
+
+    fn lock(&self) -> Result<File> {
+        let path = self.path.join(LOCK_FILE);
+        let mut file = options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(Error::io("opening", &path))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            let holder = holder.trim().parse::<u32>().map_or("?".to_owned(), |pid| pid.to_string());
+            return Err(Error::InUse { path: self.path.clone(), holder });
+        }
+        // For the other's message alone: a full disk is no reason not to start.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(file)
+    }
+}
+
+fn unsafe_because(path: &Path, reason: &'static str) -> Error {
+    Error::Unsafe { path: path.to_owned(), reason }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    options
+}
+
+impl Disk for Directory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        Ok(Box::new(options().read(true).open(self.path.join(name))?))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Sink>> {
+        let file = options().append(true).create_new(true).open(self.path.join(name))?;
+        if let Err(error) = self.handle.sync_all() {
+            // An entry that may not last is no place for data.
+            let _ = self.remove(name);
+            return Err(error);
+        }
+        Ok(Box::new(file))
+    }
+
+    fn append(&self, name: &str) -> io::Result<Box<dyn Sink>> {
+        Ok(Box::new(options().append(true).open(self.path.join(name))?))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn space(&self) -> io::Result<(u64, u64)> {
+        let space = statvfs(&self.path)?;
+        Ok((
+            space.f_bavail.saturating_mul(space.f_frsize),
+            space.f_blocks.saturating_mul(space.f_frsize),
+        ))
+    }
+}
+
+impl Source for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn will_need(&self, offset: u64, length: u64) {
+        // Advice: whether it is taken changes nothing but the time.
+        let _ = fadvise(self, offset, length.try_into().ok(), Advice::WillNeed);
+    }
+}
+
+impl Sink for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}

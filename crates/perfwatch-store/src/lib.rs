@@ -1,0 +1,35 @@
+//! The embedded time-series store.
+#![allow(missing_docs)]
+
+mod bytes;
+mod chunk;
+mod column;
+pub mod disk;
+mod error;
+mod event;
+mod file;
+mod group;
+mod join;
+mod layout;
+mod plan;
+mod reader;
+mod recent;
+mod record;
+mod recover;
+mod retention;
+mod store;
+mod summary;
+mod writer;
+
+pub use error::{Error, Result};
+pub use event::Event;
+pub use file::{TIERS, Tier};
+pub use layout::{Kind, Layout, MAX_NAME_BYTES, Series};
+pub use plan::Resolution;
+pub use reader::{Answer, MAX_POINTS, MAX_SERIES_PER_QUERY, Query, RawGroup, Reader};
+pub use recent::{GroupRow, Health, MAX_SERIES, MEMORY_NS, Row};
+pub use record::FORMAT;
+pub use recover::Found;
+pub use retention::Options;
+pub use store::Store;
+pub use summary::Summary;

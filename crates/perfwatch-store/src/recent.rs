@@ -1,0 +1,454 @@
+//! What was measured last, in memory: rows that are not written yet, and at least ten minutes of what is.
+//!
+//! Rows come in here and nowhere else, without waiting for a disk. Questions are answered from here and from the files, so
+//! that the disk may be slow, full or gone and the last minutes can still be seen; and what could not be written waits
+//! here until it can.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::chunk::{Axis, COMMIT_LEVEL, Chunk, ChunkBuilder};
+use crate::column::Values;
+use crate::event::Event;
+use crate::file::TIERS;
+use crate::layout::{Layout, MAX_NAME_BYTES};
+
+/// How long rows stay in memory after they were written.
+pub const MEMORY_NS: i64 = 600_000_000_000;
+
+/// Most bytes of rows that wait for a disk, beyond those of the last ten minutes. Then the oldest are lost, and
+/// counted. 100 series at 5 s fill it in a day.
+const MAX_WAITING_BYTES: usize = 8 << 20;
+
+/// Rows that are packed together at most. More come together only when the writer is stuck.
+const MAX_PENDING_ROWS: usize = 64;
+
+/// Most events that wait for a disk. Then the oldest are lost.
+const MAX_WAITING_EVENTS: usize = 1024;
+
+/// Most series of a row. What is beyond, group by group, is left out and counted.
+pub const MAX_SERIES: usize = 32_768;
+
+/// Everything measured at one moment.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Nanoseconds since the epoch.
+    pub time: i64,
+    /// What was measured, group by group. A group that failed is not there.
+    pub groups: Vec<GroupRow>,
+}
+
+/// One group of a row.
+#[derive(Debug, Clone)]
+pub struct GroupRow {
+    /// Its series.
+    pub layout: Arc<Layout>,
+    /// Nanoseconds since the row before, by a clock that runs evenly, between the two readings. 0 when this row
+    /// continues none: no counter is taken to have increased.
+    pub covered: u64,
+    /// A value for each series of the layout; None where there is none, as for every ratio.
+    pub values: Vec<Option<i64>>,
+}
+
+impl GroupRow {
+    fn value(&self, index: usize) -> Option<i64> {
+        self.values.get(index).copied().flatten()
+    }
+}
+
+/// A row and its number.
+#[derive(Debug)]
+struct Numbered {
+    seq: u64,
+    row: Row,
+}
+
+impl Numbered {
+    fn group(&self, name: &str) -> Option<&GroupRow> {
+        self.row.groups.iter().find(|group| &*group.layout.group == name)
+    }
+
+    /// Of the finest rollup.
+    fn bucket(&self) -> i64 {
+        bucket(self.row.time)
+    }
+}
+
+/// Number of the finest rollup's bucket that a time is in.
+pub(crate) fn bucket(time: i64) -> i64 {
+    time.div_euclid(TIERS[1].width)
+}
+
+/// How the store is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing is written, and since when. None when all is well.
+    pub trouble: Option<(SystemTime, String)>,
+    /// Number of the last row that would survive a power cut.
+    pub durable_seq: u64,
+    /// Rows that were lost because they waited for a disk too long.
+    pub lost_rows: u64,
+    /// Series of the newest row that were left out because there were too many.
+    pub left_out_series: usize,
+}
+
+/// Rows and events in memory. One per store.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    state: Mutex<State>,
+    changed: Condvar,
+    commit_interval: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    next_seq: u64,
+    /// Not packed yet.
+    pending: Vec<Arc<Numbered>>,
+    /// The row before the first that is not packed.
+    before: Option<Arc<Numbered>>,
+    /// Packed, oldest first.
+    pub(crate) chunks: VecDeque<Arc<Chunk>>,
+    /// Rows up to this one are in blocks.
+    pub(crate) sealed_seq: u64,
+    pub(crate) events: VecDeque<Event>,
+    last_commit: Instant,
+    wanted: bool,
+    pub(crate) stopping: bool,
+    pub(crate) stopped: bool,
+    pub(crate) health: Health,
+}
+
+impl Recent {
+    pub(crate) fn new(commit_interval: Duration) -> Self {
+        let state = State {
+            next_seq: 1,
+            pending: Vec::new(),
+            before: None,
+            chunks: VecDeque::new(),
+            sealed_seq: 0,
+            events: VecDeque::new(),
+            last_commit: Instant::now().checked_sub(commit_interval).unwrap_or_else(Instant::now),
+            wanted: false,
+            stopping: false,
+            stopped: false,
+            health: Health::default(),
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), commit_interval }
+    }
+
+    /// The state. A panic while it was held has left it whole: every change is one of its methods.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a row in and returns its number.
+    pub(crate) fn append(&self, row: Row) -> u64 {
+        let mut state = self.lock();
+        let seq = state.append(row);
+        if state.pending.len() == 1 || state.pending.len() >= MAX_PENDING_ROWS {
+            self.changed.notify_all();
+        }
+        seq
+    }
+
+    pub(crate) fn event(&self, event: Event) {
+        let mut state = self.lock();
+        state.events.push_back(event);
+        while state.events.len() > MAX_WAITING_EVENTS {
+            state.events.pop_front();
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something to write and its time has come, at most so long.
+    pub(crate) fn wait_for_work(&self, retry: Option<Duration>) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        let began = Instant::now();
+        loop {
+            if state.stopping || state.wanted {
+                break;
+            }
+            let due = match retry {
+                Some(retry) => began + retry,
+                None if state.pending.is_empty() && state.events.is_empty() => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                None => state.last_commit + self.commit_interval,
+            };
+            let Some(left) =
+                due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            else {
+                break;
+            };
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.wanted = false;
+        state.last_commit = Instant::now();
+        state
+    }
+
+    /// Asks for a commit now, and waits until all rows so far are durable. False when that took too long.
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        let mut state = self.lock();
+        state.wanted = true;
+        self.changed.notify_all();
+        let (last, until) = (state.next_seq.saturating_sub(1), Instant::now() + patience);
+        while state.health.durable_seq < last || !state.events.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.stopped {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Ends the writer and waits for it, at most so long. False when that took too long.
+    pub(crate) fn stop(&self, patience: Duration) -> bool {
+        let mut state = self.lock();
+        state.stopping = true;
+        self.changed.notify_all();
+        let until = Instant::now() + patience;
+        while !state.stopped {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Says that rows up to this one are durable.
+    pub(crate) fn committed(&self, seq: u64) {
+        let mut state = self.lock();
+        state.health.durable_seq = state.health.durable_seq.max(seq);
+        state.trim();
+        self.changed.notify_all();
+    }
+
+    /// Says that rows up to this one are in blocks.
+    pub(crate) fn sealed(&self, seq: u64) {
+        let mut state = self.lock();
+        state.sealed_seq = seq;
+        state.trim();
+    }
+
+    /// Says whether writing works.
+    pub(crate) fn report(&self, trouble: Option<String>) {
+        let mut state = self.lock();
+        let since = match (&trouble, &state.health.trouble) {
+            (Some(_), Some((since, _))) => *since,
+            _ => SystemTime::now(),
+        };
+        state.health.trouble = trouble.map(|reason| (since, reason));
+        self.changed.notify_all();
+    }
+
+    /// Says that events up to so many are written.
+    pub(crate) fn events_written(&self, count: usize) {
+        let mut state = self.lock();
+        let count = count.min(state.events.len());
+        state.events.drain(..count);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn ended(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Everything in memory, rows that are not packed yet packed for this once.
+    pub(crate) fn chunks(&self) -> io::Result<Vec<Arc<Chunk>>> {
+        let state = self.lock();
+        let mut chunks: Vec<_> = state.chunks.iter().cloned().collect();
+        let (pending, before) = (state.pending.clone(), state.before.clone());
+        drop(state);
+        chunks.extend(pack(&pending, before.as_deref())?.into_iter().map(Arc::new));
+        Ok(chunks)
+    }
+}
+
+impl State {
+    fn append(&mut self, mut row: Row) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq = seq.saturating_add(1);
+        self.health.left_out_series = limit(&mut row);
+        // A group continues the row before it only if that row has the group.
+        let before = self.pending.last().or(self.before.as_ref());
+        for group in &mut row.groups {
+            if before.is_none_or(|before| before.group(&group.layout.group).is_none()) {
+                group.covered = 0;
+            }
+        }
+        self.pending.push(Arc::new(Numbered { seq, row }));
+        if self.pending.len() > MAX_PENDING_ROWS && self.pack().is_err() {
+            // Out of memory is the only way: the rows are lost, sampling is not.
+            self.health.lost_rows += self.pending.len() as u64;
+            self.before = None;
+            self.pending.clear();
+        }
+        seq
+    }
+
+    /// Packs the rows that are not.
+    pub(crate) fn pack(&mut self) -> io::Result<()> {
+        let chunks = pack(&self.pending, self.before.as_deref())?;
+        self.chunks.extend(chunks.into_iter().map(Arc::new));
+        self.before = self.pending.pop().or(self.before.take());
+        self.pending.clear();
+        self.trim();
+        Ok(())
+    }
+
+    /// Lets go of what is in blocks and older than ten minutes, and of what waited too long.
+    fn trim(&mut self) {
+        let newest = self.chunks.back().and_then(|chunk| chunk.head.times());
+        let Some((_, newest)) = newest else { return };
+        let is_old = |chunk: &Chunk| {
+            chunk.head.times().is_none_or(|(_, max)| newest.saturating_sub(max) > MEMORY_NS)
+        };
+        let is_sealed = |chunk: &Chunk| chunk.head.last_seq <= self.sealed_seq;
+        while self.chunks.front().is_some_and(|chunk| is_old(chunk) && is_sealed(chunk)) {
+            self.chunks.pop_front();
+        }
+        let durable_seq = self.health.durable_seq;
+        let waits = |chunk: &Arc<Chunk>| chunk.head.last_seq > durable_seq;
+        let waiting = self.chunks.iter().filter(|chunk| waits(chunk));
+        let mut bytes: usize = waiting.map(|chunk| chunk.bytes()).sum();
+        while bytes > MAX_WAITING_BYTES {
+            let Some(first) = self.chunks.iter().position(waits) else { break };
+            let Some(chunk) = self.chunks.get(first).filter(|chunk| is_old(chunk)) else { break };
+            bytes -= chunk.bytes();
+            self.health.lost_rows += chunk.rows() as u64;
+            self.chunks.remove(first);
+        }
+    }
+
+    /// Puts what an earlier run left behind before what was measured since, and numbers that on.
+    pub(crate) fn adopt(&mut self, found: Adopted) {
+        let shift = found.next_seq.saturating_sub(1);
+        let renumber = |seq: &mut u64| *seq = seq.saturating_add(shift);
+        renumber(&mut self.next_seq);
+        let pending = self.pending.iter_mut().chain(&mut self.before);
+        for numbered in pending {
+            let row = numbered.row.clone();
+            *numbered = Arc::new(Numbered { seq: numbered.seq.saturating_add(shift), row });
+        }
+        let mut chunks = found.chunks;
+        for chunk in self.chunks.drain(..) {
+            let mut head = chunk.head.clone();
+            renumber(&mut head.first_seq);
+            renumber(&mut head.last_seq);
+            let (pages, body) = (chunk.pages.clone(), chunk.body.clone());
+            chunks.push_back(Arc::new(Chunk { head, pages, body }));
+        }
+        self.chunks = chunks;
+        self.sealed_seq = found.sealed_seq;
+        self.health.durable_seq = shift;
+    }
+}
+
+/// What an earlier run left behind.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    /// Number of the next row.
+    pub(crate) next_seq: u64,
+    /// Rows up to this one are in blocks.
+    pub(crate) sealed_seq: u64,
+    /// Those that are not.
+    pub(crate) chunks: VecDeque<Arc<Chunk>>,
+}
+
+/// Leaves out what is beyond the limits, and says how many series that were.
+fn limit(row: &mut Row) -> usize {
+    let (mut room, mut left_out) = (MAX_SERIES, 0);
+    row.groups.retain(|group| {
+        let fits = group.layout.series <= room && group.layout.group.len() <= MAX_NAME_BYTES;
+        if fits {
+            room -= group.layout.series;
+        } else {
+            left_out += group.layout.series;
+        }
+        fits
+    });
+    left_out
+}
+
+/// Chunks of rows: one for each stretch within a bucket of the finest rollup and without a change of layout.
+fn pack(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Vec<Chunk>> {
+    let fits = |chunk: &[Arc<Numbered>], next: &Numbered| {
+        chunk.iter().all(|earlier| {
+            earlier.bucket() == next.bucket()
+                && next.row.groups.iter().all(|group| {
+                    let other = earlier.group(&group.layout.group);
+                    other.is_none_or(|other| same(&other.layout, &group.layout))
+                })
+        })
+    };
+    let mut chunks = Vec::new();
+    let (mut start, mut before) = (0, before);
+    for end in 1..=rows.len() {
+        let part = rows.get(start..end).unwrap_or_default();
+        if rows.get(end).is_none_or(|next| !fits(part, next)) {
+            chunks.push(encode(part, before)?);
+            before = part.last().map(Arc::as_ref);
+            start = end;
+        }
+    }
+    Ok(chunks)
+}
+
+fn same(one: &Arc<Layout>, other: &Arc<Layout>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
+
+/// The chunk of rows that share their layouts.
+fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk> {
+    let seqs = (rows.first().map_or(0, |row| row.seq), rows.last().map_or(0, |row| row.seq));
+    let mut builder = ChunkBuilder::new(0, seqs, COMMIT_LEVEL)?;
+    let mut done: Vec<&str> = Vec::new();
+    for layout in rows.iter().flat_map(|row| &row.row.groups).map(|group| &group.layout) {
+        if done.contains(&&*layout.group) {
+            continue;
+        }
+        done.push(&layout.group);
+        let of = |row: &Arc<Numbered>| {
+            row.group(&layout.group).map(|group| (row.row.time, group.covered))
+        };
+        let (times, covered): (Vec<_>, Vec<_>) = rows.iter().filter_map(of).unzip();
+        let axis = Axis { times, covered, rows: Vec::new() };
+        let lead = axis.covered.first().is_some_and(|covered| *covered > 0);
+        let earlier = before.filter(|_| lead).and_then(|before| before.group(&layout.group));
+        let groups: Vec<_> = rows.iter().filter_map(|row| row.group(&layout.group)).collect();
+        builder.group(&layout.group, &axis, lead)?;
+        let mut index = 0;
+        for page in &layout.pages {
+            let mut columns = Vec::with_capacity(page.series.len());
+            for series in &page.series {
+                let mut values = Values::with_capacity(rows.len() + 1);
+                if lead {
+                    values.push(earlier.and_then(|earlier| {
+                        if same(&earlier.layout, layout) {
+                            return earlier.value(index);
+                        }
+                        let mut names = earlier.layout.series();
+                        earlier.value(names.position(|known| known == series)?)
+                    }));
+                }
+                values.extend(groups.iter().map(|group| group.value(index)));
+                columns.push(values);
+                index += 1;
+            }
+            builder.page(page, &columns)?;
+        }
+    }
+    Ok(builder.finish())
+}

@@ -1,0 +1,181 @@
+//! What a start finds, and how it goes on from there.
+//!
+//! Whatever the directory holds, a start succeeds: what can be read is kept, what cannot is set aside under another name or
+//! left where it is. Only a newer format stops it, before anything is touched.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::chunk::{Body, Chunk, Opener};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::file::{FileIndex, FileKind, FileName, Meta, Output, TIERS};
+use crate::recent::{Adopted, Recent};
+use crate::record::FILE_HEADER_BYTES;
+use crate::retention::{Limits, Options, Segment};
+use crate::writer::{TierFiles, Writer};
+
+/// What a start found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Time of the newest row, in nanoseconds since the epoch. None in an empty store.
+    pub newest: Option<i64>,
+    /// Files in which nothing could be read, under their new names.
+    pub set_aside: Vec<String>,
+    /// Bytes that could not be read, in files of which other parts can.
+    pub damaged_bytes: u64,
+}
+
+/// A file and what is in it.
+type Indexed = (FileName, FileIndex);
+
+/// Looks at everything and makes the writer.
+pub(crate) fn recover(
+    disk: &Arc<dyn Disk>,
+    recent: &Arc<Recent>,
+    options: &Options,
+    suffix: u64,
+) -> Result<(Writer, Adopted, Found)> {
+    let mut found = Found::default();
+    let names = disk.list().map_err(Error::io("reading", disk.path()))?;
+    let mut names: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
+    names.sort_unstable();
+    let next_number = names.last().map_or(1, |name| name.number.saturating_add(1));
+    let mut files = Vec::new();
+    for name in names {
+        files.push((name, FileIndex::load(&**disk, name)?.0));
+    }
+    // From here on things are changed.
+    files.retain(|file| keep(&**disk, file, suffix, &mut found));
+    let of = |kind: FileKind| {
+        files.iter().filter(move |(name, _)| name.kind == kind).cloned().collect::<Vec<Indexed>>()
+    };
+    let mut tiers: [TierFiles; TIERS.len()] = Default::default();
+    let mut open = VecDeque::new();
+    for (number, tier) in (0_u8..).zip(&mut tiers) {
+        let hot = of(FileKind::Hot(number));
+        let mut segments = of(FileKind::Segment(number));
+        cut_unfinished(&**disk, &hot, &mut segments)?;
+        *tier = files_of(&**disk, segments, &hot)?;
+        if number == 0 {
+            open = read_open(&**disk, &hot, tier.reaches)?;
+        }
+    }
+    let events: Vec<_> = of(FileKind::Events);
+    let newest =
+        files.iter().flat_map(|(_, index)| &index.chunks).max_by_key(|chunk| chunk.last_seq);
+    found.newest = newest.map(|chunk| chunk.max_time);
+    let adopted = Adopted {
+        next_seq: newest.map_or(1, |chunk| chunk.last_seq.saturating_add(1)),
+        sealed_seq: tiers[0].reaches,
+        chunks: open,
+    };
+    let writer = Writer {
+        disk: Arc::clone(disk),
+        recent: Arc::clone(recent),
+        limits: Limits::new(options.clone()),
+        next_number,
+        tiers,
+        events: None,
+        event_files: events.into_iter().map(|(name, _)| name).collect(),
+        caught_up: false,
+    };
+    Ok((writer, adopted, found))
+}
+
+/// Whether there is something in a file. If not, it is removed when it is empty and else set aside.
+fn keep(disk: &dyn Disk, (name, index): &Indexed, suffix: u64, found: &mut Found) -> bool {
+    found.damaged_bytes += index.damaged_bytes;
+    if index.walked > FILE_HEADER_BYTES {
+        return true;
+    }
+    let text = name.to_string();
+    if index.loose_bytes == 0 {
+        // A crash came between making and filling it. One that stays does no harm.
+        let _ = disk.remove(&text);
+        return false;
+    }
+    let aside = format!("{text}.corrupt-{suffix}");
+    if disk.rename(&text, &aside).is_ok() {
+        found.set_aside.push(aside);
+    }
+    false
+}
+
+/// Cuts off the last block of a tier if it is not whole and the rows are still in hot files, as when power failed
+/// while the block was written.
+fn cut_unfinished(disk: &dyn Disk, hot: &[Indexed], segments: &mut [Indexed]) -> Result<()> {
+    let hot_seqs = |seq: u64| {
+        let mut chunks = hot.iter().flat_map(|(_, index)| &index.chunks);
+        chunks.any(|chunk| (chunk.first_seq..=chunk.last_seq).contains(&seq))
+    };
+    let Some((name, index)) = segments.last_mut() else { return Ok(()) };
+    let Some(last) = index.chunks.last() else { return Ok(()) };
+    if !hot_seqs(last.first_seq) || !hot_seqs(last.last_seq) {
+        return Ok(());
+    }
+    let path = disk.path().join(name.to_string());
+    let file = disk.open(&name.to_string()).map_err(Error::io("reading", &path))?;
+    if is_whole(&*file, last).map_err(Error::io("reading", &path))? {
+        return Ok(());
+    }
+    let cut = disk.append(&name.to_string()).and_then(|mut sink| sink.truncate(last.offset));
+    cut.map_err(Error::io("mending", &path))?;
+    *index = FileIndex::load(disk, *name)?.0;
+    Ok(())
+}
+
+fn is_whole(file: &dyn crate::disk::Source, meta: &Meta) -> io::Result<bool> {
+    let Some((head, offset)) = meta.head(file)? else { return Ok(false) };
+    Ok(Opener::new()?.verify(&Body::File { file, offset }, &head)? == 0)
+}
+
+/// The files of one tier. Hot files of which everything is in blocks are removed.
+fn files_of(disk: &dyn Disk, segments: Vec<Indexed>, hot: &[Indexed]) -> Result<TierFiles> {
+    let mut files = TierFiles::default();
+    let newest = segments.last().map(|(name, _)| *name);
+    for (name, index) in segments {
+        let length = index.walked + index.loose_bytes;
+        let segment = Segment::of(&index, length);
+        files.reaches = files.reaches.max(segment.last_seq);
+        let sound = index.loose_bytes == 0 && index.damaged_bytes == 0 && !index.finished;
+        if Some(name) == newest && sound {
+            files.segment = Some(Output::reopen(disk, name, index)?);
+        } else {
+            files.segments.insert(name, segment);
+        }
+    }
+    let in_blocks = files.reaches;
+    for (name, index) in hot {
+        let last = index.chunks.iter().map(|chunk| chunk.last_seq).max().unwrap_or_default();
+        if last <= in_blocks {
+            // One that stays is seen to be done at the next start.
+            let _ = disk.remove(&name.to_string());
+            continue;
+        }
+        files.hot_files.insert(*name, last);
+        files.hot_rows += index.chunks.iter().map(|chunk| chunk.rows).sum::<u64>();
+        if name.kind != FileKind::Hot(0) {
+            files.reaches = files.reaches.max(last);
+        }
+    }
+    Ok(files)
+}
+
+/// Raw rows that are in no block.
+fn read_open(disk: &dyn Disk, hot: &[Indexed], sealed: u64) -> Result<VecDeque<Arc<Chunk>>> {
+    let mut chunks = BTreeMap::new();
+    for (name, index) in hot {
+        if index.chunks.iter().all(|chunk| chunk.last_seq <= sealed) {
+            continue;
+        }
+        let doing = || Error::io("reading", disk.path().join(name.to_string()));
+        let file = disk.open(&name.to_string()).map_err(doing())?;
+        for meta in index.chunks.iter().filter(|chunk| chunk.first_seq > sealed) {
+            let chunk = index.chunk(&*file, meta).map_err(doing())?;
+            chunks.extend(chunk.map(|chunk| (chunk.head.first_seq, Arc::new(chunk))));
+        }
+    }
+    Ok(chunks.into_values().collect())
+}

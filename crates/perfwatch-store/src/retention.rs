@@ -1,0 +1,183 @@
+//! How much is kept: days of each tier, bytes in all, and a floor of free space on the disk.
+//!
+//! Whole segments go, oldest first. A clock that is wrong for a while must not cost the history, so age removes
+//! at most a segment of a tier an hour. When others fill the disk below the floor, PerfWatch stops growing: it takes
+//! the place of its own oldest data, and nothing is removed for the others' sake.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::file::{FileIndex, FileName, Output, TIERS};
+use crate::writer::Writer;
+
+/// A segment holds this part of what its tier keeps, by time.
+const SEGMENTS_OF_A_TIER: i64 = 30;
+
+/// And this part of all bytes, within bounds.
+const SEGMENTS_OF_THE_CAP: u64 = 32;
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(64 << 20);
+
+/// The floor of free space, unless it is set: a twentieth of the disk, at most 1 GiB.
+const FREE_SHARE: u64 = 20;
+const MAX_FREE: u64 = 1 << 30;
+
+/// Age removes no second segment of a tier before this has passed.
+const BETWEEN_REMOVALS: Duration = Duration::from_secs(3600);
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Rows are durable after this at the latest, or after the next row when those are further apart.
+    pub commit_interval: Duration,
+    /// How long the rows of each tier are kept. Zero for a rollup that is not wanted.
+    pub keep: [Duration; TIERS.len()],
+    /// Bytes of all files together.
+    pub max_bytes: u64,
+    /// Free space below which the store does not grow. None: a twentieth of the disk, at most 1 GiB.
+    pub min_free_bytes: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const DAY: u64 = 86_400;
+        Self {
+            commit_interval: Duration::from_secs(5),
+            keep: [30 * DAY, 180 * DAY, 5 * 365 * DAY].map(Duration::from_secs),
+            max_bytes: 2 << 30,
+            min_free_bytes: None,
+        }
+    }
+}
+
+/// Options in force, and what was removed last.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    options: Options,
+    removed: [Option<Instant>; TIERS.len()],
+    /// Bytes there were when the disk fell below the floor.
+    frozen_at: Option<u64>,
+}
+
+/// What is known of a finished segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) bytes: u64,
+    pub(crate) last_seq: u64,
+    max_time: i64,
+}
+
+impl Segment {
+    pub(crate) fn of(index: &FileIndex, bytes: u64) -> Self {
+        Self {
+            bytes,
+            last_seq: index.chunks.iter().map(|chunk| chunk.last_seq).max().unwrap_or_default(),
+            max_time: index.chunks.iter().map(|chunk| chunk.max_time).max().unwrap_or(i64::MIN),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn new(options: Options) -> Self {
+        Self { options, removed: [None; TIERS.len()], frozen_at: None }
+    }
+
+    fn keep_ns(&self, tier: u8) -> i64 {
+        let keep = self.options.keep.get(usize::from(tier)).copied().unwrap_or_default();
+        i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a tier is not wanted. Raw rows always are.
+    pub(crate) fn keeps_none(&self, tier: u8) -> bool {
+        tier > 0 && self.keep_ns(tier) == 0
+    }
+
+    /// Whether a segment is large enough, or holds enough time, to begin another.
+    pub(crate) fn is_full(&self, tier: u8, segment: &Output, newest: i64) -> bool {
+        let size = (self.options.max_bytes / SEGMENTS_OF_THE_CAP)
+            .clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
+        let oldest = segment.index.chunks.iter().map(|chunk| chunk.min_time).min();
+        let span = newest.saturating_sub(oldest.unwrap_or(newest));
+        segment.length() >= size || span > self.keep_ns(tier) / SEGMENTS_OF_A_TIER
+    }
+}
+
+impl Writer {
+    /// Removes what is to go before so many bytes are added.
+    pub(crate) fn make_room(&mut self, incoming: u64, newest: i64) -> Result<()> {
+        for tier in 0..TIERS.len() as u8 {
+            let keep = self.limits.keep_ns(tier);
+            let oldest = self.tier(tier).segments.first_key_value();
+            let Some((name, _)) =
+                oldest.filter(|(_, segment)| newest.saturating_sub(segment.max_time) > keep)
+            else {
+                continue;
+            };
+            let name = *name;
+            let slot = self.limits.removed.get_mut(usize::from(tier));
+            let Some(slot) =
+                slot.filter(|last| last.is_none_or(|last| last.elapsed() >= BETWEEN_REMOVALS))
+            else {
+                continue;
+            };
+            *slot = Some(Instant::now());
+            self.remove_segment(tier, name)?;
+        }
+        let mut total = self.total_bytes()?;
+        let cap = self.cap(total)?;
+        while total.saturating_add(incoming) > cap {
+            let Some((tier, name, bytes)) = self.oldest() else { break };
+            self.remove_segment(tier, name)?;
+            total = total.saturating_sub(bytes);
+        }
+        Ok(())
+    }
+
+    /// Bytes of everything in the directory.
+    fn total_bytes(&self) -> Result<u64> {
+        let doing = || Error::io("reading", self.disk.path());
+        let mut total = 0_u64;
+        for name in self.disk.list().map_err(doing())? {
+            // A file that just went counts no more.
+            let length = self.disk.open(&name).and_then(|file| file.length()).unwrap_or_default();
+            total = total.saturating_add(length);
+        }
+        Ok(total)
+    }
+
+    /// What the store may grow to.
+    fn cap(&mut self, total: u64) -> Result<u64> {
+        let space =
+            self.disk.space().map_err(Error::io("asking for the space of", self.disk.path()))?;
+        let (free, all) = space;
+        let options = &self.limits.options;
+        let floor = options.min_free_bytes.unwrap_or((all / FREE_SHARE).min(MAX_FREE));
+        let max = options.max_bytes;
+        if free >= floor {
+            self.limits.frozen_at = None;
+            return Ok(max);
+        }
+        Ok(max.min(*self.limits.frozen_at.get_or_insert(total)))
+    }
+
+    /// The segment that goes next when there are too many bytes: the oldest of the finest tier that has a finished one.
+    fn oldest(&mut self) -> Option<(u8, FileName, u64)> {
+        for tier in 0..TIERS.len() as u8 {
+            if let Some((name, segment)) = self.tier(tier).segments.first_key_value() {
+                return Some((tier, *name, segment.bytes));
+            }
+        }
+        None
+    }
+
+    fn remove_segment(&mut self, tier: u8, name: FileName) -> Result<()> {
+        let text = name.to_string();
+        match self.disk.remove(&text) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("removing", self.disk.path().join(text))(error));
+            }
+            _ => {}
+        }
+        self.tier(tier).segments.remove(&name);
+        Ok(())
+    }
+}
