@@ -42,6 +42,15 @@ pub struct Report<M> {
     pub truncated: bool,
 }
 
+/// A report and what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collected<M> {
+    /// What was derived.
+    pub report: Report<M>,
+    /// Time between the two readings that rates come from. None without a previous one.
+    pub elapsed: Option<Duration>,
+}
+
 /// Keeps a collector's previous reading.
 #[derive(Debug)]
 pub struct Tracker<C: Collector> {
@@ -56,8 +65,9 @@ impl<C: Collector> Tracker<C> {
         Self { collector: C::new(host), before: None, spare: C::Reading::default() }
     }
 
-    /// Reads, and derives from this reading and the one before. Elapsed time is that between the two.
-    pub fn collect(&mut self) -> Result<Report<C::Metrics>, Error> {
+    /// Reads, and derives from this reading and the one before. With the time between the two, in whole microseconds: no
+    /// clock of the kernel's counters is finer, and so it can be told and kept exactly.
+    pub fn collect(&mut self) -> Result<Collected<C::Metrics>, Error> {
         let at = Instant::now();
         let mut now = mem::take(&mut self.spare);
         // Taken, so that a failure or a panic leaves no previous reading behind.
@@ -66,9 +76,15 @@ impl<C: Collector> Tracker<C> {
             self.spare = now;
             return Err(error);
         }
-        let report = C::derive(before.as_ref().map(|(then, reading)| (reading, at - *then)), &now);
+        let elapsed = before.as_ref().map(|(then, _)| whole_micros(at - *then));
+        let earlier = before.as_ref().map(|(_, reading)| reading);
+        let report = C::derive(earlier.zip(elapsed), &now);
         self.spare = before.map(|(_, reading)| reading).unwrap_or_default();
         self.before = Some((at, now));
-        Ok(report)
+        Ok(Collected { report, elapsed })
     }
+}
+
+fn whole_micros(time: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }

@@ -9,7 +9,7 @@ use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{Host, KernelFile};
 use crate::parse::{lines, second_number, shown, words};
-use crate::rate::{per_second, percent, thousandths};
+use crate::rate::{per_second, percent};
 
 /// What the kernel said of memory.
 #[derive(Debug, Default)]
@@ -22,6 +22,20 @@ pub struct MemoryReading {
     low_watermark_bytes: Option<u64>,
     page_bytes: u64,
     problems: Vec<Problem>,
+}
+
+impl MemoryReading {
+    /// Paged in and out since boot. pgpgin and pgpgout count units of 1,024 bytes.
+    fn page_io_bytes(&self) -> Option<u64> {
+        let units = self.vmstat.pgpgin?.saturating_add(self.vmstat.pgpgout?);
+        Some(units.saturating_mul(1024))
+    }
+
+    /// Swapped in and out since boot.
+    fn swap_io_bytes(&self) -> Option<u64> {
+        let pages = self.vmstat.pswpin?.saturating_add(self.vmstat.pswpout?);
+        Some(pages.saturating_mul(self.page_bytes))
+    }
 }
 
 /// Fields of /proc/meminfo, in bytes or, for huge pages, in pages. None where the kernel has no such line.
@@ -112,14 +126,9 @@ impl Collector for Memory {
         let free = meminfo.free.unwrap_or_default();
         let available = available_bytes(now);
         let used = total.saturating_sub(available);
-        let rate = |counter: fn(&Vmstat) -> Option<u64>| {
+        let rate = |counter: fn(&MemoryReading) -> Option<u64>| {
             let (before, elapsed) = before?;
-            per_second(counter(&before.vmstat)?, counter(&now.vmstat)?, elapsed)
-        };
-        let (pgpgin, pgpgout) = (rate(|vmstat| vmstat.pgpgin), rate(|vmstat| vmstat.pgpgout));
-        let (pswpin, pswpout) = (rate(|vmstat| vmstat.pswpin), rate(|vmstat| vmstat.pswpout));
-        let bytes = |one: Option<f64>, other: Option<f64>, unit_bytes: u64| {
-            Some(thousandths((one? + other?) * unit_bytes as f64))
+            per_second(counter(before)?, counter(now)?, elapsed)
         };
         let metrics = MemoryMetrics {
             usage_percent: percent(used, total),
@@ -140,14 +149,22 @@ impl Collector for Memory {
             hugepages_total: meminfo.hugepages_total,
             hugepages_free: meminfo.hugepages_free,
             hugepages_reserved: meminfo.hugepages_reserved,
-            pgpgin_per_sec: pgpgin,
-            pgpgout_per_sec: pgpgout,
-            pswpin_per_sec: pswpin,
-            pswpout_per_sec: pswpout,
-            page_io_bytes_per_sec: bytes(pgpgin, pgpgout, 1024),
-            swap_io_bytes_per_sec: bytes(pswpin, pswpout, now.page_bytes),
-            pgfault_per_sec: rate(|vmstat| vmstat.pgfault),
-            pgmajfault_per_sec: rate(|vmstat| vmstat.pgmajfault),
+            pgpgin_per_sec: rate(|reading| reading.vmstat.pgpgin),
+            pgpgout_per_sec: rate(|reading| reading.vmstat.pgpgout),
+            pswpin_per_sec: rate(|reading| reading.vmstat.pswpin),
+            pswpout_per_sec: rate(|reading| reading.vmstat.pswpout),
+            page_io_bytes_per_sec: rate(MemoryReading::page_io_bytes),
+            swap_io_bytes_per_sec: rate(MemoryReading::swap_io_bytes),
+            pgfault_per_sec: rate(|reading| reading.vmstat.pgfault),
+            pgmajfault_per_sec: rate(|reading| reading.vmstat.pgmajfault),
+            pgpgin: now.vmstat.pgpgin,
+            pgpgout: now.vmstat.pgpgout,
+            pswpin: now.vmstat.pswpin,
+            pswpout: now.vmstat.pswpout,
+            page_io_bytes: now.page_io_bytes(),
+            swap_io_bytes: now.swap_io_bytes(),
+            pgfault: now.vmstat.pgfault,
+            pgmajfault: now.vmstat.pgmajfault,
         };
         Report { metrics, problems: now.problems.clone(), truncated: false }
     }

@@ -14,7 +14,7 @@ use perfwatch_metrics::network::NetworkMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
-use crate::collector::{Collector, Report, Tracker};
+use crate::collector::{Collected, Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::duty::{self, Batch, Duty};
@@ -86,15 +86,15 @@ struct Sampler {
     tick: Tick,
     timestamp: Timestamp,
     began: Instant,
-    cpu: Arc<Slow<Collected<CpuMetrics>>>,
-    memory: Arc<Slow<Collected<MemoryMetrics>>>,
-    network: Arc<Slow<Collected<NetworkMetrics>>>,
-    disk: Arc<Slow<Collected<DiskMetrics>>>,
+    cpu: Arc<Slow<Answered<CpuMetrics>>>,
+    memory: Arc<Slow<Answered<MemoryMetrics>>>,
+    network: Arc<Slow<Answered<NetworkMetrics>>>,
+    disk: Arc<Slow<Answered<DiskMetrics>>>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
 /// What a collector answers.
-type Collected<M> = Result<Report<M>, Error>;
+type Answered<M> = Result<Collected<M>, Error>;
 
 impl Sampler {
     fn new(host: &Arc<Host>) -> Self {
@@ -166,7 +166,7 @@ impl Sampler {
 }
 
 /// A collector with the reading before.
-fn collector<C: Collector>(host: &Arc<Host>) -> Arc<Slow<Collected<C::Metrics>>> {
+fn collector<C: Collector>(host: &Arc<Host>) -> Arc<Slow<Answered<C::Metrics>>> {
     let mut tracker = Tracker::<C>::new(host);
     Slow::new(move || tracker.collect())
 }
@@ -175,7 +175,7 @@ fn collector<C: Collector>(host: &Arc<Host>) -> Arc<Slow<Collected<C::Metrics>>>
 #[derive(Debug)]
 enum Outcome<M> {
     Collected {
-        report: Report<M>,
+        collected: Collected<M>,
         duration: Duration,
     },
     Failed {
@@ -188,11 +188,11 @@ enum Outcome<M> {
 }
 
 /// The answer to the tick that began then. One that was sent for earlier is dropped.
-fn outcome<M: Send + 'static>(collector: &Slow<Collected<M>>, began: Instant) -> Outcome<M> {
+fn outcome<M: Send + 'static>(collector: &Slow<Answered<M>>, began: Instant) -> Outcome<M> {
     match collector.take() {
         Some(old) if old.asked < began => Outcome::Late(old.asked.elapsed()),
-        Some(Answer { outcome: Ok(Ok(report)), took, .. }) => {
-            Outcome::Collected { report, duration: took }
+        Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
+            Outcome::Collected { collected, duration: took }
         }
         Some(Answer { outcome: Ok(Err(error)), took, .. }) => {
             Outcome::Failed { error, duration: took }
@@ -225,7 +225,8 @@ struct History {
 impl History {
     fn section<M>(&mut self, name: &'static str, outcome: Outcome<M>) -> (Option<M>, Section) {
         match outcome {
-            Outcome::Collected { report, duration } => {
+            Outcome::Collected { collected, duration } => {
+                let Collected { report, elapsed } = collected;
                 let Report { metrics, problems, truncated } = report;
                 let parts = problems.into_iter().map(|problem| self.part(name, problem)).collect();
                 let duration_ms = Some(milliseconds(duration));
@@ -236,6 +237,7 @@ impl History {
                     fix: None,
                     since,
                     duration_ms,
+                    elapsed_ms: elapsed.map(milliseconds),
                     truncated,
                     parts,
                 };
@@ -279,6 +281,7 @@ impl History {
             fix,
             since,
             duration_ms,
+            elapsed_ms: None,
             truncated: false,
             parts: BTreeMap::new(),
         }
@@ -336,7 +339,7 @@ mod tests {
         sampler.memory = Slow::new(move || {
             runs += 1;
             assert!(runs != 1, "no such luck");
-            Ok(memory())
+            Ok(Collected { report: memory(), elapsed: None })
         });
         let snapshots = run(sampler, 2);
         let (first, second) = (&snapshots[0], &snapshots[1]);
@@ -357,7 +360,7 @@ mod tests {
         sampler.memory = Slow::new(move || {
             // Ends with an error when the gate is opened.
             let _ = gate.recv();
-            Ok(memory())
+            Ok(Collected { report: memory(), elapsed: None })
         });
         let memory = Arc::clone(&sampler.memory);
         let mut release = Some(release);

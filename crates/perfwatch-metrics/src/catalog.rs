@@ -4,6 +4,12 @@
 //! makes of it the struct itself (serde names are the field names), `DEFS`, and `visit()`. A metric's id is
 //! its path in the snapshot's JSON without the keys that vary from host to host; those are its labels:
 //! `network.interfaces.bytes_recv{interface="eth0"}`.
+//!
+//! It says as well how history is kept: what `as` says, else a counter as it stands and a gauge with the decimals
+//! it is reported with. Fields in a `kept` block are not reported at all: they are the counters that reported rates come
+//! from, and history has them instead.
+
+use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
@@ -26,6 +32,11 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
     .flatten()
 }
 
+/// What is kept and not reported: counters that reported metrics are derived from.
+pub fn hidden() -> impl Iterator<Item = &'static MetricDef> {
+    MemoryMetrics::HIDDEN_DEFS.iter()
+}
+
 /// What is known of one metric before any value of it is seen.
 #[derive(Debug)]
 pub struct MetricDef {
@@ -43,6 +54,8 @@ pub struct MetricDef {
     pub index_label: Option<&'static str>,
     /// The kernel's file, or the formula and what it is computed from.
     pub source: &'static str,
+    /// What history has of it.
+    pub kept: Kept,
 }
 
 impl MetricDef {
@@ -52,9 +65,14 @@ impl MetricDef {
         doc: &'static [&'static str],
         (kind, unit): (Kind, Unit),
         (object_label, index_label): (Option<&'static str>, Option<&'static str>),
-        source: &'static str,
+        (source, kept): (&'static str, Kept),
     ) -> Self {
-        Self { id, doc, kind, unit, object_label, index_label, source }
+        Self { id, doc, kind, unit, object_label, index_label, source, kept }
+    }
+
+    /// The section of the snapshot that it is in: the first word of its id.
+    pub fn section(&self) -> &'static str {
+        self.id.split('.').next().unwrap_or(self.id)
     }
 
     /// A few words for a chart's or a column's heading.
@@ -99,6 +117,45 @@ pub enum Kind {
     Gauge,
     /// A text that describes the object, such as a file system's type.
     Info,
+}
+
+/// What history has of a metric. What is asked back equals what was reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// A counter as it stands.
+    Counter,
+    /// A counter that the kernel keeps in 32 bits and lets wrap.
+    Counter32,
+    /// Values, times ten to the power of `decimals`, which makes them integers.
+    Gauge {
+        /// Digits after the point with which it is reported.
+        decimals: u32,
+    },
+    /// Not its values: they are the increase of a counter per second.
+    Rate {
+        /// Id of the counter, of the same object.
+        of: &'static str,
+    },
+    /// Not its values: they are the increase of one counter for each one of another.
+    Ratio {
+        /// Id of the counter above the line, of the same object.
+        of: &'static str,
+        /// Id of the counter below.
+        per: &'static str,
+    },
+    /// Nothing: it is no number.
+    Nothing,
+}
+
+impl Kept {
+    #[doc(hidden)]
+    pub const fn default_of(kind: Kind, decimals: u32) -> Self {
+        match kind {
+            Kind::Counter => Self::Counter,
+            Kind::Gauge => Self::Gauge { decimals },
+            Kind::Info => Self::Nothing,
+        }
+    }
 }
 
 /// The unit of a value, as the specification writes it.
@@ -171,28 +228,38 @@ pub type Visitor<'v> = dyn FnMut(&'static MetricDef, &[&str], Value<'_>) + 'v;
 /// A field of a metrics struct: shows each value it holds, with its position if it is a list.
 #[doc(hidden)]
 pub trait Field {
+    /// Digits after the point: every float is rounded to thousandths.
+    const DECIMALS: u32;
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>));
 }
 
 impl Field for u64 {
+    const DECIMALS: u32 = 0;
+
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         each(None, Value::Integer(*self));
     }
 }
 
 impl Field for f64 {
+    const DECIMALS: u32 = 3;
+
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         each(None, Value::Float(*self));
     }
 }
 
 impl Field for String {
+    const DECIMALS: u32 = 0;
+
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         each(None, Value::Text(self));
     }
 }
 
 impl<T: Field> Field for Option<T> {
+    const DECIMALS: u32 = T::DECIMALS;
+
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         if let Some(value) = self {
             value.show(each);
@@ -201,6 +268,8 @@ impl<T: Field> Field for Option<T> {
 }
 
 impl<T: Field> Field for Vec<T> {
+    const DECIMALS: u32 = T::DECIMALS;
+
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         for (position, item) in self.iter().enumerate() {
             item.show(&mut |_, value| each(Some(position), value));
@@ -217,13 +286,24 @@ pub fn show_field(
     each: &mut Visitor<'_>,
 ) {
     field.show(&mut |position, value| {
-        let position = position.map(|position| position.to_string());
-        match (object, position.as_deref()) {
+        let mut digits = [0; MAX_DIGITS];
+        match (object, position.and_then(|position| decimal(position, &mut digits))) {
             (Some(object), Some(position)) => each(def, &[object, position], value),
             (Some(one), None) | (None, Some(one)) => each(def, &[one], value),
             (None, None) => each(def, &[], value),
         }
     });
+}
+
+/// Digits of the largest position.
+const MAX_DIGITS: usize = 20;
+
+/// A number in writing, without asking for memory: this runs for each core at every tick.
+fn decimal(number: usize, digits: &mut [u8; MAX_DIGITS]) -> Option<&str> {
+    let mut rest = &mut digits[..];
+    write!(rest, "{number}").ok()?;
+    let left = rest.len();
+    std::str::from_utf8(digits.get(..MAX_DIGITS - left)?).ok()
 }
 
 /// Describes the metrics of one JSON object, once. See the module's documentation.
@@ -233,9 +313,17 @@ macro_rules! metrics {
         pub struct $name:ident($prefix:literal $(by $object:literal)?) {
             $(
                 $(#[doc = $doc:literal])+
-                $field:ident: $type:ty = $kind:ident($unit:ident) $(by $index:literal)? from $source:literal,
+                $field:ident: $type:ty = $kind:ident($unit:ident) $(by $index:literal)? from $source:literal
+                    $(as $how:ident $(($($args:tt)+))?)?,
             )+
         }
+        $(kept {
+            $(
+                $(#[doc = $hidden_doc:literal])+
+                $hidden:ident: $hidden_type:ty = $hidden_kind:ident($hidden_unit:ident)
+                    from $hidden_source:literal,
+            )+
+        })?
     ) => {
         $(#[doc = $struct_doc])+
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -244,6 +332,11 @@ macro_rules! metrics {
                 $(#[doc = $doc])+
                 pub $field: $type,
             )+
+            $($(
+                $(#[doc = $hidden_doc])+
+                #[serde(skip)]
+                pub $hidden: $hidden_type,
+            )+)?
         }
 
         impl $name {
@@ -256,7 +349,7 @@ macro_rules! metrics {
                     &[$($doc),+],
                     ($crate::catalog::Kind::$kind, $crate::catalog::Unit::$unit),
                     (Self::OBJECT_LABEL, $crate::catalog::metrics!(@optional $($index)?)),
-                    $source,
+                    ($source, $crate::catalog::metrics!(@kept $prefix $kind $type $(, $how $($($args)+)?)?)),
                 )),+
             ];
 
@@ -269,10 +362,49 @@ macro_rules! metrics {
                     }
                 )+
             }
+
+            $(
+                /// The descriptions of what is kept and not reported.
+                pub const HIDDEN_DEFS: &'static [$crate::catalog::MetricDef] = &[
+                    $($crate::catalog::MetricDef::new(
+                        concat!($prefix, ".", stringify!($hidden)),
+                        &[$($hidden_doc),+],
+                        ($crate::catalog::Kind::$hidden_kind, $crate::catalog::Unit::$hidden_unit),
+                        (Self::OBJECT_LABEL, None),
+                        ($hidden_source, $crate::catalog::metrics!(@kept $prefix $hidden_kind $hidden_type)),
+                    )),+
+                ];
+
+                /// As `visit`, of what is kept and not reported.
+                pub fn visit_hidden(&self, object: Option<&str>, each: &mut $crate::catalog::Visitor<'_>) {
+                    let mut defs = Self::HIDDEN_DEFS.iter();
+                    $(
+                        if let Some(def) = defs.next() {
+                            $crate::catalog::show_field(def, object, &self.$hidden, each);
+                        }
+                    )+
+                }
+            )?
         }
     };
     (@optional $value:literal) => { Some($value) };
     (@optional) => { None };
+    (@kept $prefix:literal $kind:ident $type:ty) => {
+        $crate::catalog::Kept::default_of(
+            $crate::catalog::Kind::$kind,
+            <$type as $crate::catalog::Field>::DECIMALS,
+        )
+    };
+    (@kept $prefix:literal $kind:ident $type:ty, counter32) => { $crate::catalog::Kept::Counter32 };
+    (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident) => {
+        $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)) }
+    };
+    (@kept $prefix:literal $kind:ident $type:ty, ratio $of:ident / $per:ident) => {
+        $crate::catalog::Kept::Ratio {
+            of: concat!($prefix, ".", stringify!($of)),
+            per: concat!($prefix, ".", stringify!($per)),
+        }
+    };
 }
 pub(crate) use metrics;
 
@@ -303,8 +435,25 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_says_what_it_is() {
+    fn what_is_derived_comes_from_counters_that_are_kept() {
+        let kept =
+            |id: &str| catalog().chain(hidden()).find(|def| def.id == id).map(|def| def.kept);
         for def in catalog() {
+            let from = match def.kept {
+                Kept::Rate { of } => vec![of],
+                Kept::Ratio { of, per } => vec![of, per],
+                _ => continue,
+            };
+            for id in from {
+                let counter = matches!(kept(id), Some(Kept::Counter | Kept::Counter32));
+                assert!(counter, "{}: {id}", def.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is() {
+        for def in catalog().chain(hidden()) {
             assert!(!def.title().is_empty() && !def.title().ends_with('.'), "{}: title", def.id);
             assert!(!def.help().is_empty() && def.help().ends_with('.'), "{}: help", def.id);
             assert!(!def.source.is_empty(), "{}: source", def.id);

@@ -41,11 +41,11 @@ metrics! {
         /// Read throughput
         ///
         /// Null on the first sample of a device and after its counter went backwards.
-        read_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/diskstats",
+        read_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/diskstats" as rate(read_bytes),
         /// Write throughput
         ///
         /// Null on the first sample of a device and after its counter went backwards.
-        write_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/diskstats",
+        write_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/diskstats" as rate(write_bytes),
         /// Reads
         ///
         /// Completed read requests since the device appeared, after merging.
@@ -57,30 +57,32 @@ metrics! {
         /// Read IOPS
         ///
         /// Completed read requests per second.
-        read_iops: Option<f64> = Gauge(OperationsPerSecond) from "/proc/diskstats",
+        read_iops: Option<f64> = Gauge(OperationsPerSecond) from "/proc/diskstats" as rate(read_count),
         /// Write IOPS
         ///
         /// Completed write requests per second.
-        write_iops: Option<f64> = Gauge(OperationsPerSecond) from "/proc/diskstats",
+        write_iops: Option<f64> = Gauge(OperationsPerSecond) from "/proc/diskstats" as rate(write_count),
         /// Read time
         ///
         /// Time that all reads took, added up: requests in flight together count together. The kernel keeps it
         /// in 32 bits, so it starts again from 0 after 49.7 days' worth. Partitions have none before kernel
         /// 2.6.25 and show 0.
-        read_time_ms: u64 = Counter(Milliseconds) from "/proc/diskstats",
+        read_time_ms: u64 = Counter(Milliseconds) from "/proc/diskstats" as counter32,
         /// Write time
         ///
         /// Time that all writes took, added up, as disk.devices.read_time_ms.
-        write_time_ms: u64 = Counter(Milliseconds) from "/proc/diskstats",
+        write_time_ms: u64 = Counter(Milliseconds) from "/proc/diskstats" as counter32,
         /// Read latency
         ///
         /// Mean time of the reads that completed since the last sample, queueing included. Null when none did.
-        read_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δread_time_ms / Δread_count",
+        read_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δread_time_ms / Δread_count"
+            as ratio(read_time_ms / read_count),
         /// Write latency
         ///
         /// Mean time of the writes that completed since the last sample, queueing included. Null when none
         /// did.
-        write_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δwrite_time_ms / Δwrite_count",
+        write_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δwrite_time_ms / Δwrite_count"
+            as ratio(write_time_ms / write_count),
     }
 }
 

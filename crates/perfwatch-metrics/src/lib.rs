@@ -17,6 +17,6 @@ pub mod perf;
 pub mod series;
 pub mod snapshot;
 
-pub use catalog::{Kind, MetricDef, Unit, Value, catalog};
+pub use catalog::{Kept, Kind, MetricDef, Unit, Value, catalog};
 pub use series::SeriesKey;
 pub use snapshot::{Part, Section, Snapshot, State, Status};

@@ -65,36 +65,71 @@ metrics! {
         ///
         /// Data read from block devices into memory, in units of 1,024 bytes. Reads of files that bypass the
         /// page cache count as well. Null on the first sample and after the counter went backwards.
-        pgpgin_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgin",
+        pgpgin_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgin" as rate(pgpgin),
         /// Paged out
         ///
         /// Data written from memory to block devices, in units of 1,024 bytes.
-        pgpgout_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgout",
+        pgpgout_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgout" as rate(pgpgout),
         /// Swapped in
         ///
         /// Pages read back from swap: what programs had to wait for. Null on a kernel without swap support.
-        pswpin_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpin",
+        pswpin_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpin" as rate(pswpin),
         /// Swapped out
         ///
         /// Pages written to swap.
-        pswpout_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpout",
+        pswpout_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpout" as rate(pswpout),
         /// Page I/O
         ///
         /// Paged in and out together, in bytes.
         page_io_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond)
-            from "(pgpgin + pgpgout) of /proc/vmstat × 1,024",
+            from "(pgpgin + pgpgout) of /proc/vmstat × 1,024" as rate(page_io_bytes),
         /// Swap I/O
         ///
         /// Swapped in and out together, in bytes.
         swap_io_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond)
-            from "(pswpin + pswpout) of /proc/vmstat × page size",
+            from "(pswpin + pswpout) of /proc/vmstat × page size" as rate(swap_io_bytes),
         /// Page faults
         ///
         /// Faults of every kind. Most are minor: a page is mapped that is in memory already.
-        pgfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgfault",
+        pgfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgfault" as rate(pgfault),
         /// Major page faults
         ///
         /// Faults that had to wait for a read from disk.
-        pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault",
+        pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault" as rate(pgmajfault),
+    }
+    kept {
+        /// Paged in since boot
+        ///
+        /// In units of 1,024 bytes.
+        pgpgin: Option<u64> = Counter(Count) from "/proc/vmstat: pgpgin",
+        /// Paged out since boot
+        ///
+        /// In units of 1,024 bytes.
+        pgpgout: Option<u64> = Counter(Count) from "/proc/vmstat: pgpgout",
+        /// Swapped in since boot
+        ///
+        /// In pages.
+        pswpin: Option<u64> = Counter(Count) from "/proc/vmstat: pswpin",
+        /// Swapped out since boot
+        ///
+        /// In pages.
+        pswpout: Option<u64> = Counter(Count) from "/proc/vmstat: pswpout",
+        /// Page I/O since boot
+        ///
+        /// Paged in and out together. Kept beside the two because the least and the greatest rate of a sum cannot be had
+        /// from those of its parts.
+        page_io_bytes: Option<u64> = Counter(Bytes) from "(pgpgin + pgpgout) of /proc/vmstat × 1,024",
+        /// Swap I/O since boot
+        ///
+        /// Swapped in and out together.
+        swap_io_bytes: Option<u64> = Counter(Bytes) from "(pswpin + pswpout) of /proc/vmstat × page size",
+        /// Page faults since boot
+        ///
+        /// Of every kind.
+        pgfault: Option<u64> = Counter(Count) from "/proc/vmstat: pgfault",
+        /// Major page faults since boot
+        ///
+        /// Those that had to wait for a read from disk.
+        pgmajfault: Option<u64> = Counter(Count) from "/proc/vmstat: pgmajfault",
     }
 }

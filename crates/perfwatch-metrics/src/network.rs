@@ -41,11 +41,11 @@ metrics! {
         /// Send rate
         ///
         /// Null on the first sample of an interface and after its counter went backwards.
-        bytes_sent_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/net/dev",
+        bytes_sent_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/net/dev" as rate(bytes_sent),
         /// Receive rate
         ///
         /// Null on the first sample of an interface and after its counter went backwards.
-        bytes_recv_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/net/dev",
+        bytes_recv_per_sec: Option<f64> = Gauge(BytesPerSecond) from "/proc/net/dev" as rate(bytes_recv),
         /// Packets sent
         ///
         /// Packets transmitted since the interface was made.
@@ -57,11 +57,11 @@ metrics! {
         /// Packet send rate
         ///
         /// Null on the first sample of an interface and after its counter went backwards.
-        packets_sent_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev",
+        packets_sent_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(packets_sent),
         /// Packet receive rate
         ///
         /// Null on the first sample of an interface and after its counter went backwards.
-        packets_recv_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev",
+        packets_recv_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(packets_recv),
         /// Receive errors
         ///
         /// Packets that arrived damaged, such as with a bad checksum or length. A cable, a port or a driver

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::MetricDef;
+use crate::catalog::{catalog, hidden};
 
 /// A metric's description with the values of its labels: `disk.devices.read_iops{device="sda"}`.
 #[derive(Debug, Clone)]
@@ -17,6 +18,53 @@ impl SeriesKey {
     /// The key of a value as [`crate::Snapshot::visit`] shows it.
     pub fn new(def: &'static MetricDef, labels: &[&str]) -> Self {
         Self { def, labels: labels.iter().map(|&label| label.to_owned()).collect() }
+    }
+}
+
+impl SeriesKey {
+    /// The key that was written so. None when it is malformed, or of a metric this version does not know, reported or
+    /// hidden.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, mut rest) = match text.split_once('{') {
+            Some((id, rest)) => (id, rest.strip_suffix('}')?),
+            None => (text, ""),
+        };
+        let def = catalog().chain(hidden()).find(|def| def.id == id)?;
+        let mut labels = Vec::new();
+        for name in def.labels() {
+            rest =
+                rest.strip_prefix(',').unwrap_or(rest).strip_prefix(name)?.strip_prefix("=\"")?;
+            let (value, after) = unescaped(rest)?;
+            labels.push(value);
+            rest = after;
+        }
+        rest.is_empty().then_some(Self { def, labels })
+    }
+
+    /// The labels by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.def.labels().zip(self.labels.iter().map(String::as_str))
+    }
+}
+
+/// A quoted value up to its closing quote, and what follows that.
+fn unescaped(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut rest = text.chars();
+    loop {
+        match rest.next()? {
+            '"' => return Some((value, rest.as_str())),
+            '\\' => match rest.next()? {
+                'n' => value.push('\n'),
+                'u' => {
+                    let (digits, after) = rest.as_str().strip_prefix('{')?.split_once('}')?;
+                    value.push(char::from_u32(u32::from_str_radix(digits, 16).ok()?)?);
+                    rest = after.chars();
+                }
+                character => value.push(character),
+            },
+            character => value.push(character),
+        }
     }
 }
 
@@ -46,10 +94,31 @@ impl fmt::Display for SeriesKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog;
 
     fn key(id: &str, labels: &[&str]) -> String {
         SeriesKey::new(catalog().find(|def| def.id == id).unwrap(), labels).to_string()
+    }
+
+    #[test]
+    fn a_key_comes_back() {
+        for value in ["sda", "", "a\"b\\c\n\x1b", "}{,=\"", "\\u{1b}", "/mnt/ä b"] {
+            let id = "disk.devices.read_iops";
+            let parsed = SeriesKey::parse(&key(id, &[value])).unwrap();
+            assert_eq!((parsed.def.id, parsed.labels), (id, vec![value.to_owned()]));
+        }
+        assert!(SeriesKey::parse("memory.pgpgin").is_some());
+        for nonsense in [
+            "",
+            "cpu",
+            "cpu.usage_percent{",
+            "cpu.per_core",
+            "cpu.per_core{core=\"1\"",
+            "cpu.per_core{core=\"1\"}x",
+            "cpu.per_core{core=\"\\u{110000}\"}",
+            "cpu.usage_percent{core=\"1\"}",
+        ] {
+            assert!(SeriesKey::parse(nonsense).is_none(), "{nonsense}");
+        }
     }
 
     #[test]

@@ -58,6 +58,13 @@ impl Snapshot {
             disk.visit(each);
         }
     }
+
+    /// Shows every value that is kept and not reported, in the order of [`crate::catalog::hidden`].
+    pub fn visit_hidden(&self, each: &mut Visitor<'_>) {
+        if let Some(memory) = &self.memory {
+            memory.visit_hidden(None, each);
+        }
+    }
 }
 
 /// Whose numbers a snapshot holds, as read when sampling began.
@@ -110,6 +117,9 @@ pub struct Section {
     pub since: Timestamp,
     /// How long collecting it took, by the monotonic clock. Null when it did not end in time.
     pub duration_ms: Option<f64>,
+    /// Time between this reading and the one before, to the microsecond: what rates are divided by. Null when there is
+    /// none before.
+    pub elapsed_ms: Option<f64>,
     /// True when there was more than PerfWatch's limits allow, and the rest was summed up as "all others".
     pub truncated: bool,
     /// The parts that are missing or old, by their path below the section: `partitions./mnt/backup`.

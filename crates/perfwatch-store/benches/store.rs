@@ -31,7 +31,7 @@ fn main() {
         let store = Store::open(
             tmp.path(),
             Options { commit_interval: Duration::from_millis(1), ..Options::default() },
-            |_| {},
+            |_, _| Vec::new(),
         )
         .unwrap();
         let start = Instant::now();

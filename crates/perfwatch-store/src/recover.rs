@@ -62,7 +62,11 @@ pub(crate) fn recover(
             open = read_open(&**disk, &hot, tier.reaches)?;
         }
     }
-    let events: Vec<_> = of(FileKind::Events);
+    let events = of(FileKind::Events);
+    let mut newest_events = None;
+    if let Some((name, index)) = events.last().filter(|(_, index)| can_go_on(index)) {
+        newest_events = Some(Output::reopen(&**disk, *name, index.clone())?);
+    }
     let newest =
         files.iter().flat_map(|(_, index)| &index.chunks).max_by_key(|chunk| chunk.last_seq);
     found.newest = newest.map(|chunk| chunk.max_time);
@@ -77,7 +81,7 @@ pub(crate) fn recover(
         limits: Limits::new(options.clone()),
         next_number,
         tiers,
-        events: None,
+        events: newest_events,
         event_files: events.into_iter().map(|(name, _)| name).collect(),
         caught_up: false,
     };
@@ -131,6 +135,11 @@ fn is_whole(file: &dyn crate::disk::Source, meta: &Meta) -> io::Result<bool> {
     Ok(Opener::new()?.verify(&Body::File { file, offset }, &head)? == 0)
 }
 
+/// Whether a file can be appended to: it ends with a whole record, and nothing in it is damaged.
+fn can_go_on(index: &FileIndex) -> bool {
+    index.loose_bytes == 0 && index.damaged_bytes == 0 && !index.finished
+}
+
 /// The files of one tier. Hot files of which everything is in blocks are removed.
 fn files_of(disk: &dyn Disk, segments: Vec<Indexed>, hot: &[Indexed]) -> Result<TierFiles> {
     let mut files = TierFiles::default();
@@ -139,8 +148,7 @@ fn files_of(disk: &dyn Disk, segments: Vec<Indexed>, hot: &[Indexed]) -> Result<
         let length = index.walked + index.loose_bytes;
         let segment = Segment::of(&index, length);
         files.reaches = files.reaches.max(segment.last_seq);
-        let sound = index.loose_bytes == 0 && index.damaged_bytes == 0 && !index.finished;
-        if Some(name) == newest && sound {
+        if Some(name) == newest && can_go_on(&index) {
             files.segment = Some(Output::reopen(disk, name, index)?);
         } else {
             files.segments.insert(name, segment);

@@ -24,7 +24,7 @@ pub(crate) type SharedDisk = Arc<RwLock<Option<Arc<dyn Disk>>>>;
 #[derive(Debug)]
 pub struct Store {
     recent: Arc<Recent>,
-    reader: Reader,
+    reader: Arc<Reader>,
 }
 
 /// Where a store is.
@@ -46,11 +46,11 @@ impl Store {
     /// Opens the store of a directory, which is made where there is none. Fails when another process has it, or when
     /// there is no thread to be had; any other trouble is in [`Store::health`], and opening is tried again by itself.
     ///
-    /// `opened` is called once, when the files are open.
+    /// `opened` is called once, when the files are open, and says what is to be recorded of that.
     pub fn open(
         path: &Path,
         options: Options,
-        opened: impl FnOnce(&Found) + Send + 'static,
+        opened: impl FnOnce(&Found, &Reader) -> Vec<Event> + Send + 'static,
     ) -> Result<Self> {
         Self::start(Place::Path(path.to_owned()), options, opened)
     }
@@ -59,7 +59,7 @@ impl Store {
     pub fn on(
         disk: Arc<dyn Disk>,
         options: Options,
-        opened: impl FnOnce(&Found) + Send + 'static,
+        opened: impl FnOnce(&Found, &Reader) -> Vec<Event> + Send + 'static,
     ) -> Result<Self> {
         Self::start(Place::Disk(disk), options, opened)
     }
@@ -67,7 +67,7 @@ impl Store {
     fn start(
         place: Place,
         options: Options,
-        opened: impl FnOnce(&Found) + Send + 'static,
+        opened: impl FnOnce(&Found, &Reader) -> Vec<Event> + Send + 'static,
     ) -> Result<Self> {
         let recent = Arc::new(Recent::new(options.commit_interval));
         let shared = SharedDisk::default();
@@ -75,10 +75,9 @@ impl Store {
         if let Some(Err(Error::InUse { path, holder })) = first {
             return Err(Error::InUse { path, holder });
         }
-        let reader = Reader::new(Arc::clone(&shared), Some(Arc::clone(&recent)));
-        let for_writer = Arc::clone(&recent);
+        let reader = Arc::new(Reader::new(Arc::clone(&shared), Some(Arc::clone(&recent))));
+        let store = Self { recent: Arc::clone(&recent), reader: Arc::clone(&reader) };
         let run = move || {
-            let recent = for_writer;
             let (writer, found) = loop {
                 let attempt =
                     first.take().unwrap_or_else(|| open(&place, &recent, &options, &shared));
@@ -94,12 +93,13 @@ impl Store {
                 }
             };
             recent.report(None);
-            opened(&found);
+            opened(&found, &reader).into_iter().for_each(|event| recent.event(event));
+            drop(reader);
             writer.run();
         };
         let spawned = thread::Builder::new().name("store".to_owned()).spawn(run);
         spawned.map_err(Error::io("starting a thread to write to", "the store"))?;
-        Ok(Self { recent, reader })
+        Ok(store)
     }
 
     /// Takes a row in and returns its number. Never waits for a disk.
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Writes everything and ends. False when that took too long: then some rows may be lost.
-    pub fn close(self, patience: Duration) -> bool {
+    pub fn close(&self, patience: Duration) -> bool {
         let stopped = self.recent.stop(patience);
         stopped && self.health().trouble.is_none()
     }
@@ -162,8 +162,7 @@ fn open(
             Ok((writer, found))
         }
         Err(error) => {
-            if let (Place::Path(path), Ok(disk)) = (place, place.read()) {
-                debug_assert!(path.is_absolute() || path.is_relative());
+            if let Ok(disk) = place.read() {
                 share(disk);
             }
             Err(error)

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Interval, LogLevel, duration};
+use crate::config::{ByteCount, Interval, Keep, LogLevel, duration};
+use crate::history::Threshold;
+use crate::selector::Selector;
 
 /// Performance monitor for a Linux host.
 ///
@@ -28,6 +30,9 @@ Examples:
   perfwatch snapshot                     one look at everything, with rates over a second
   perfwatch snapshot --json | jq .cpu    the same for a script
   perfwatch watch | jq .memory.used_bytes
+  perfwatch query cpu.usage_percent 'disk.devices.*.write_bytes_per_sec' --from now-15m
+  perfwatch query 'network.interfaces.*{interface=\"eth0\"}' --from 03:12 --to 03:30 --format csv
+  perfwatch compare 'disk.devices.*.write_latency_ms' --from now/d --vs -1d
   perfwatch doctor                       what works here, what does not, and what to do
 
 Settings are taken from the command line, then the environment, then the configuration file
@@ -35,6 +40,11 @@ Settings are taken from the command line, then the environment, then the configu
   interval = \"5s\"
   listen = \"127.0.0.1:9909\"
   log = \"info\"
+  storage.dir = \"/var/lib/perfwatch\"          unless $STATE_DIRECTORY or $XDG_STATE_HOME say otherwise
+  storage.keep_raw = \"30d\", storage.keep_1m = \"180d\", storage.keep_1h = \"5y\"
+  storage.max_bytes = \"2GiB\"
+  storage.min_free_bytes = a twentieth of the disk, at most \"1GiB\"
+  storage.commit_interval = \"5s\"
   path.procfs = \"/proc\"
   path.sysfs = \"/sys\"
   path.rootfs = \"/\"";
@@ -52,6 +62,15 @@ pub(crate) enum Command {
     Snapshot(SnapshotArgs),
     /// Print every snapshot as a line of JSON
     Watch,
+    /// Print what was measured, over any range
+    ///
+    /// Reads the files themselves, beside a running server too. Points in time: now-6h, now/d, 03:12, yesterday,
+    /// 2026-11-23T03:12, milliseconds since the epoch.
+    Query(QueryArgs),
+    /// Compare a range with another, such as yesterday's
+    ///
+    /// Exits with 3 when a change is one that --fail-if names.
+    Compare(CompareArgs),
     /// Describe every metric
     Catalog(CatalogArgs),
     /// Record what the kernel says, for a bug report or a test
@@ -86,6 +105,76 @@ pub(crate) struct SnapshotArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct RangeArgs {
+    /// Where the range begins [default: now-1h]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Where it ends [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// Metrics: by id, or by path with `*` for any characters, or with labels in braces
+    #[arg(required = true, value_name = "SELECT")]
+    pub(crate) select: Vec<Selector>,
+    #[command(flatten)]
+    pub(crate) range: RangeArgs,
+    /// Most points of each series
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) points: u64,
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
+    pub(crate) format: QueryFormat,
+}
+
+/// How a history is printed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum QueryFormat {
+    /// For people, with what happened
+    Table,
+    /// A line for each value
+    Csv,
+    /// What GET /api/v1/series answers
+    Json,
+    /// A line for each series
+    Sparkline,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Metrics, as of `perfwatch query`; what --fail-if names is compared as well
+    #[arg(value_name = "SELECT")]
+    pub(crate) select: Vec<Selector>,
+    #[command(flatten)]
+    pub(crate) range: RangeArgs,
+    /// With what: -1d and -7d (the same local time), -36h, prev (the time just before), FROM..TO
+    #[arg(long, value_name = "SHIFT", default_value = "-1d", allow_hyphen_values = true)]
+    pub(crate) vs: String,
+    /// Most points of each series in JSON
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) points: u64,
+    /// Exit with 3 when the mean (or :median, :p95, :p99, :min, :max) changed by more: cpu.usage_percent:p95:+50%
+    #[arg(long, value_name = "SELECT:CHANGE")]
+    pub(crate) fail_if: Vec<Threshold>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = CompareFormat::Table)]
+    pub(crate) format: CompareFormat,
+}
+
+/// How a comparison is printed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum CompareFormat {
+    /// For people
+    Table,
+    /// A line for each side of each series
+    Csv,
+    /// What GET /api/v1/compare answers
+    Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CatalogArgs {
     /// Print JSON, the same that GET /api/v1/catalog answers (the default)
     #[arg(long, conflicts_with = "markdown")]
@@ -117,6 +206,15 @@ pub(crate) struct Overrides {
     /// What to log to standard error
     #[arg(long, global = true, value_name = "LEVEL", value_enum, env = "PERFWATCH_LOG")]
     pub(crate) log: Option<LogLevel>,
+    /// Directory of the history
+    #[arg(long, global = true, value_name = "DIR", env = "PERFWATCH_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// How long every sample is kept
+    #[arg(long, global = true, value_name = "DURATION", env = "PERFWATCH_KEEP_RAW")]
+    pub(crate) keep_raw: Option<Keep>,
+    /// Most bytes of history
+    #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
+    pub(crate) max_bytes: Option<ByteCount>,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

@@ -4,6 +4,7 @@ pub(crate) mod capture;
 pub(crate) mod catalog;
 pub(crate) mod definitions;
 pub(crate) mod doctor;
+pub(crate) mod history;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod watch;

@@ -1,5 +1,6 @@
 //! Settings: the command line, then the environment, then the file, then the defaults.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,8 +9,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span};
 use perfwatch_collect::Roots;
+use perfwatch_store::Options;
+use rustix::process::geteuid;
 use serde::Deserialize;
 
 use crate::cli::Overrides;
@@ -31,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) log: LogLevel,
     /// Where the kernel's file systems are.
     pub(crate) roots: Roots,
+    /// Where history is kept, if it was said.
+    pub(crate) data: Option<PathBuf>,
+    /// How much of it.
+    pub(crate) storage: Options,
 }
 
 impl Settings {
@@ -69,7 +76,31 @@ impl Settings {
                 sysfs: path(&overrides.path_sysfs, file.path.sysfs, defaults.sysfs),
                 rootfs: path(&overrides.path_rootfs, file.path.rootfs, defaults.rootfs),
             },
+            data: overrides.data.clone().or(file.storage.dir.clone()),
+            storage: file.storage.options(overrides),
         }
+    }
+
+    /// Where history is kept: as was said; else where systemd says; else /var/lib/perfwatch for root, and the state
+    /// directory of anybody else.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        let from_env = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(dir) = &self.data {
+            return Ok(dir.clone());
+        }
+        if let Some(first) =
+            from_env("STATE_DIRECTORY").as_deref().and_then(|all| env::split_paths(all).next())
+        {
+            return Ok(first);
+        }
+        if geteuid().is_root() {
+            return Ok(PathBuf::from("/var/lib/perfwatch"));
+        }
+        let home = || from_env("HOME").map(|home| Path::new(&home).join(".local/state"));
+        let state = from_env("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+        let state =
+            state.context("neither --data, XDG_STATE_HOME nor HOME says where history is kept")?;
+        Ok(state.join("perfwatch"))
     }
 }
 
@@ -81,6 +112,41 @@ struct File {
     listen: Option<SocketAddr>,
     log: Option<LogLevel>,
     path: FilePaths,
+    storage: Storage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Storage {
+    dir: Option<PathBuf>,
+    keep_raw: Option<Keep>,
+    keep_1m: Option<Keep>,
+    keep_1h: Option<Keep>,
+    max_bytes: Option<ByteCount>,
+    min_free_bytes: Option<ByteCount>,
+    commit_interval: Option<CommitInterval>,
+}
+
+impl Storage {
+    fn options(&self, overrides: &Overrides) -> Options {
+        let mut options = Options::default();
+        let [raw, minutes, hours] = &mut options.keep;
+        for (slot, keep) in [
+            (raw, overrides.keep_raw.or(self.keep_raw)),
+            (minutes, self.keep_1m),
+            (hours, self.keep_1h),
+        ] {
+            *slot = keep.map_or(*slot, |keep| keep.0);
+        }
+        if let Some(ByteCount(bytes)) = overrides.max_bytes.or(self.max_bytes) {
+            options.max_bytes = bytes;
+        }
+        options.min_free_bytes = self.min_free_bytes.map(|bytes| bytes.0);
+        if let Some(CommitInterval(interval)) = self.commit_interval {
+            options.commit_interval = interval;
+        }
+        options
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,6 +206,98 @@ impl TryFrom<String> for Interval {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse().map_err(|error| format!("interval `{text}`: {error}"))
+    }
+}
+
+/// How long something is kept: `36h`, `30d`, `6w`, `5y`. A month has 30 days and a year 365.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Keep(pub(crate) Duration);
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a duration such as 36h, 30d or 5y");
+        let span: Span = text.parse().map_err(|_| wrong())?;
+        let days = i64::from(span.get_years()) * 365
+            + i64::from(span.get_months()) * 30
+            + i64::from(span.get_weeks()) * 7
+            + i64::from(span.get_days());
+        let seconds = days * 86_400
+            + i64::from(span.get_hours()) * 3600
+            + span.get_minutes() * 60
+            + span.get_seconds();
+        u64::try_from(seconds)
+            .map(|seconds| Self(Duration::from_secs(seconds)))
+            .map_err(|_| wrong())
+    }
+}
+
+impl TryFrom<String> for Keep {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// A size as people write it: `500MB`, `2GiB`, `1048576`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct ByteCount(pub(crate) u64);
+
+impl FromStr for ByteCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: [(&str, u64); 8] = [
+            ("", 1),
+            ("B", 1),
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("TiB", 1 << 40),
+            ("MB", 1_000_000),
+            ("GB", 1_000_000_000),
+        ];
+        let wrong = || format!("`{text}` is not a size such as 500MB or 2GiB");
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(end);
+        let unit = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?.1;
+        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+        let bytes = bytes.ok_or_else(wrong)?;
+        if bytes < MIN_STORE_BYTES {
+            return Err(format!("`{text}` is less than the least, 1MiB"));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for ByteCount {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Below this, segments would be too small to be worth their headers.
+const MIN_STORE_BYTES: u64 = 1 << 20;
+
+/// At most how long a row may be lost to a power cut: 1s to 5m.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct CommitInterval(Duration);
+
+impl TryFrom<String> for CommitInterval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let interval = duration(&text)?;
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(300);
+        let error = || format!("commit_interval `{text}`: must be from 1s to 5m");
+        allowed.contains(&interval).then_some(Self(interval)).ok_or_else(error)
     }
 }
 

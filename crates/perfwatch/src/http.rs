@@ -3,7 +3,9 @@
 mod catalog;
 mod error;
 mod guard;
+mod history;
 mod live;
+mod params;
 mod server;
 mod snapshot;
 
@@ -14,6 +16,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
+use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::bus::Latest;
@@ -25,6 +28,9 @@ pub(crate) use server::serve;
 /// Most WebSocket clients at a time. One more is refused with 503.
 const MAX_LIVE_CLIENTS: u32 = 1024;
 
+/// Most questions about history that are answered at a time. The others wait for their turn.
+pub(crate) const MAX_QUESTIONS: usize = 2;
+
 /// What the routes need to know.
 #[derive(Debug, Clone)]
 pub(crate) struct AppState {
@@ -32,13 +38,26 @@ pub(crate) struct AppState {
     interval: Duration,
     hostname: Option<Arc<str>>,
     live_clients: Arc<Semaphore>,
+    store: Arc<Store>,
+    questions: Arc<Semaphore>,
 }
 
 impl AppState {
     /// `hostname` is a name under which browsers may reach this server.
-    pub(crate) fn new(latest: Latest, interval: Duration, hostname: Option<&str>) -> Self {
-        let live_clients = Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize));
-        Self { latest, interval, hostname: hostname.map(Arc::from), live_clients }
+    pub(crate) fn new(
+        latest: Latest,
+        interval: Duration,
+        hostname: Option<&str>,
+        store: Arc<Store>,
+    ) -> Self {
+        Self {
+            latest,
+            interval,
+            hostname: hostname.map(Arc::from),
+            live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
+            store,
+            questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+        }
     }
 
     /// Waits until every live stream has ended.
@@ -54,10 +73,13 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/snapshot", get(snapshot::newest))
         .route("/api/v1/live", get(live::upgrade))
         .route("/api/v1/catalog", get(catalog::all))
+        .route("/api/v1/series", get(history::series))
+        .route("/api/v1/compare", get(history::compare))
+        .route("/api/v1/events", get(history::events))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
-                .fix("the routes are /api/v1/snapshot, /api/v1/live, /api/v1/catalog and /healthz")
+                .fix("the routes are /api/v1/snapshot, live, catalog, series, compare and events, and /healthz")
         })
         .method_not_allowed_fallback(|| async {
             Problem::new(

@@ -7,6 +7,17 @@ use tracing::{info, warn};
 
 use crate::terminal::printable;
 
+/// Something that is missing from now on, or is there again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The section, or `section.part`.
+    pub(crate) part: String,
+    /// `ok` when it is there again.
+    pub(crate) state: State,
+    /// Why it is missing.
+    pub(crate) reason: String,
+}
+
 /// What was missing at the last tick.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
@@ -14,35 +25,46 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Compares a snapshot's status with the last one's and logs the difference.
-    pub(crate) fn note(&mut self, status: &Status) {
+    /// Compares a snapshot's status with the last one's, logs the difference and returns it.
+    pub(crate) fn note(&mut self, status: &Status) -> Vec<Change> {
+        let mut changes = Vec::new();
         let mut missing = BTreeMap::new();
         for (name, section) in status.sections() {
             if !matches!(section.state, State::Ok | State::Disabled) {
                 let reason = section.reason.as_deref().unwrap_or_default();
-                self.begins(name, section.state, reason);
+                changes.extend(self.begins(name, section.state, reason));
                 missing.insert(name.to_owned(), section.state);
             }
             for (part, why) in &section.parts {
                 let name = format!("{name}.{part}");
-                self.begins(&name, why.state, &why.reason);
+                changes.extend(self.begins(&name, why.state, &why.reason));
                 missing.insert(name, why.state);
             }
         }
-        for (name, _) in self.missing.iter().filter(|(name, _)| !missing.contains_key(*name)) {
+        for (name, state) in self.missing.iter().filter(|(name, _)| !missing.contains_key(*name)) {
             info!(section = printable(name), "collected again");
+            if *state != State::Unavailable {
+                changes.push(Change {
+                    part: name.clone(),
+                    state: State::Ok,
+                    reason: String::new(),
+                });
+            }
         }
         self.missing = missing;
+        changes
     }
 
-    fn begins(&self, name: &str, state: State, reason: &str) {
+    fn begins(&self, name: &str, state: State, reason: &str) -> Option<Change> {
         if self.missing.get(name) == Some(&state) {
-            return;
+            return None;
         }
+        let change = Change { part: name.to_owned(), state, reason: reason.to_owned() };
         let (section, reason) = (printable(name), printable(reason));
         match state {
             State::Unavailable => info!(section, state = state.word(), reason, "not collected"),
             _ => warn!(section, state = state.word(), reason, "not collected"),
         }
+        Some(change)
     }
 }

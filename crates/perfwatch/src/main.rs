@@ -4,11 +4,15 @@ mod bus;
 mod cli;
 mod commands;
 mod config;
+mod history;
 mod http;
 mod journal;
+mod recorder;
+mod selector;
 mod table;
 mod terminal;
 mod ticker;
+mod when;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +42,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => commands::serve::run(&settings()?)?,
         Command::Snapshot(args) => commands::snapshot::run(&settings()?, &args)?,
         Command::Watch => commands::watch::run(&settings()?)?,
+        Command::Query(args) => commands::history::query(&settings()?, &args)?,
+        Command::Compare(args) => return commands::history::compare(&settings()?, &args),
         Command::Catalog(args) => commands::catalog::run(&args)?,
         Command::Capture(args) => commands::capture::run(&settings()?, &args)?,
         Command::Doctor => return commands::doctor::run(&cli.settings),

@@ -1,4 +1,6 @@
-//! `perfwatch serve`: sample, and stream what was sampled.
+//! `perfwatch serve`: sample, stream what was sampled, and keep it.
+
+mod lifecycle;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -8,20 +10,25 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
+use perfwatch_store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::bus::{Latest, Publisher};
 use crate::config::Settings;
 use crate::http::{self, AppState};
 use crate::journal::Journal;
+use crate::recorder::Recorder;
 use crate::ticker::Ticker;
 
 /// How long clients may take to read why their stream ends.
 const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long an end waits for the disk. Then what was not written is lost, as in a power cut.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -31,7 +38,10 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         .with_target(false)
         .with_max_level(tracing::Level::from(settings.log))
         .init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(http::MAX_QUESTIONS)
+        .build();
     runtime.context("starting the runtime")?.block_on(serve(settings))
 }
 
@@ -46,12 +56,15 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let host = Arc::new(Host::new(settings.roots.clone()));
-    let (sampling, latest) = start_sampling(settings, &host)?;
+    let store = open_store(settings)?;
+    let (sampling, latest) = start_sampling(settings, &host, &store)?;
     let address = listener.local_addr().context("asking for the address listened on")?;
     let interval_ms = settings.interval.as_millis() as u64;
     info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
 
-    let state = AppState::new(latest.clone(), settings.interval, host.info().hostname.as_deref());
+    let hostname = host.info().hostname;
+    let state =
+        AppState::new(latest.clone(), settings.interval, hostname.as_deref(), Arc::clone(&store));
     let (stop, stopping) = watch::channel(false);
     let stopped = async move {
         let told = tokio::select! {
@@ -59,7 +72,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
             _ = interrupt.recv() => Ok("SIGINT"),
             () = ended(latest) => Err(anyhow!("sampling ended by itself")),
         };
-        let told = told.map(|signal| info!(signal, "stopping"));
+        let told = told.inspect(|signal| info!(signal, "stopping"));
         // Closes the bus, which ends the live streams, and then the connections.
         drop(sampling);
         let _ = stop.send(true);
@@ -70,20 +83,41 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     if timeout(STREAMS_DEADLINE, state.live_streams_end()).await.is_err() {
         debug!("some live streams did not end in time");
     }
-    told
+    store.event(lifecycle::stopped(told.as_ref().copied().unwrap_or("sampling ended by itself")));
+    if !store.close(CLOSE_PATIENCE) {
+        warn!("the disk did not take the last rows in time");
+    }
+    told.map(|_| ())
+}
+
+/// Opens the history. What keeps it from being written is logged, and gone on trying.
+fn open_store(settings: &Settings) -> anyhow::Result<Arc<Store>> {
+    let dir = settings.data_dir()?;
+    let run = lifecycle::Run::begin(settings.interval, &settings.roots.procfs);
+    let opened = move |found: &_, reader: &_| run.opened(found, reader);
+    let store =
+        Store::open(&dir, settings.storage.clone(), opened).context("opening the history")?;
+    match store.health().trouble {
+        Some((_, reason)) => warn!(reason, "history is kept in memory until it can be written"),
+        None => info!(dir = %dir.display(), "keeping history"),
+    }
+    Ok(Arc::new(store))
 }
 
 /// Starts sampling. It stops when what is returned first is dropped.
 fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
+    store: &Arc<Store>,
 ) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
     let (running, stop) = mpsc::channel();
     let mut ticker = Ticker::new(settings.interval, stop);
     let (mut publisher, latest) = Publisher::new();
-    let mut journal = Journal::default();
+    let (mut journal, mut recorder) = (Journal::default(), Recorder::new(Arc::clone(store)));
     let publish = move |snapshot: Snapshot| {
-        journal.note(&snapshot.status);
+        let changes = journal.note(&snapshot.status);
+        recorder.changes(snapshot.timestamp, &changes);
+        recorder.record(&snapshot);
         match publisher.publish(&snapshot) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {

@@ -98,14 +98,22 @@ impl Running {
 pub(crate) struct Server {
     pub(crate) process: Running,
     pub(crate) address: String,
+    /// Where its history is.
+    pub(crate) data: tempfile::TempDir,
     _quiet: RwLockReadGuard<'static, ()>,
 }
 
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// On a history that may be there.
+    pub(crate) fn start_in(data: tempfile::TempDir, arguments: &[&str]) -> Self {
         let quiet = quiet();
         let mut child = perfwatch()
-            .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms", "--data"])
+            .arg(data.path())
             .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
@@ -121,7 +129,7 @@ impl Server {
             line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         // Its log must go on being read, or it blocks.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address, _quiet: quiet }
+        Self { process, address, data, _quiet: quiet }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

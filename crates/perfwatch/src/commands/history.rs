@@ -1,0 +1,77 @@
+//! `perfwatch query` and `perfwatch compare`: history from the files themselves, beside a running server too.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use jiff::Zoned;
+use perfwatch_store::{Reader, Resolution};
+
+use crate::cli::{CompareArgs, CompareFormat, QueryArgs, QueryFormat};
+use crate::config::Settings;
+use crate::history::{self, CompareRequest};
+use crate::when::{Range, Shift};
+
+/// How `--fail-if` exits when it holds.
+const BROKEN: u8 = 3;
+
+/// Prints series.
+pub(crate) fn query(settings: &Settings, args: &QueryArgs) -> anyhow::Result<()> {
+    let reader = reader(settings)?;
+    let range = Range::parse(args.range.from.as_deref(), args.range.to.as_deref(), &Zoned::now())?;
+    let resolution = Resolution::Points(args.points);
+    let found = history::series(&reader, &args.select, &range, resolution)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match args.format {
+        QueryFormat::Table => history::table(&mut out, &found, &history::events(&reader, &range)?)?,
+        QueryFormat::Csv => history::csv(&mut out, &found)?,
+        QueryFormat::Json => {
+            serde_json::to_writer(&mut out, &found).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        QueryFormat::Sparkline => history::sparklines(&mut out, &found)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints two stretches side by side, and fails when one of the thresholds is broken.
+pub(crate) fn compare(settings: &Settings, args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let reader = reader(settings)?;
+    let now = Zoned::now();
+    let range = Range::parse(args.range.from.as_deref(), args.range.to.as_deref(), &now)?;
+    let shift = Shift::parse(&args.vs, &now)?;
+    let mut selectors = args.select.clone();
+    selectors.extend(args.fail_if.iter().map(|threshold| threshold.selector().clone()));
+    anyhow::ensure!(!selectors.is_empty(), "say what to compare, such as cpu.usage_percent");
+    let request = CompareRequest {
+        selectors: &selectors,
+        range,
+        other: shift.other_side(&range)?,
+        shift: &shift,
+        points: args.points,
+    };
+    let comparison = history::compare(&reader, &request)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match args.format {
+        CompareFormat::Table => history::comparison_table(&mut out, &comparison)?,
+        CompareFormat::Csv => history::comparison_csv(&mut out, &comparison)?,
+        CompareFormat::Json => {
+            serde_json::to_writer(&mut out, &comparison).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    let broken: Vec<_> =
+        args.fail_if.iter().flat_map(|threshold| threshold.broken_by(&comparison)).collect();
+    let mut errors = io::stderr().lock();
+    for line in &broken {
+        writeln!(errors, "perfwatch: {}", crate::terminal::printable(line))?;
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
+}
+
+/// Reads the files of the settings' directory.
+pub(crate) fn reader(settings: &Settings) -> anyhow::Result<Reader> {
+    let dir = settings.data_dir()?;
+    Reader::open(&dir).context("history is kept by `perfwatch serve`; --data says where")
+}

@@ -1,0 +1,83 @@
+//! What is said of the time when PerfWatch did not run: events at start and stop.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use perfwatch_store::{Event, Found, Reader};
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use crate::recorder::{event, gap};
+use crate::terminal::printable;
+
+/// One run of PerfWatch, as told to the history.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    started: Timestamp,
+    interval: Duration,
+    /// Of the running kernel: another after every boot. Null when it cannot be read.
+    boot_id: Option<String>,
+}
+
+impl Run {
+    /// The run that begins now.
+    pub(crate) fn begin(interval: Duration, procfs: &Path) -> Self {
+        let boot_id = fs::read_to_string(procfs.join("sys/kernel/random/boot_id")).ok();
+        let boot_id = boot_id.map(|id| id.trim().to_owned());
+        Self { started: Timestamp::now(), interval, boot_id }
+    }
+
+    /// What there is to say when the files of an earlier run are open.
+    pub(crate) fn opened(&self, found: &Found, reader: &Reader) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut say = |kind, detail: Value| events.push(event(self.started, kind, &detail));
+        for name in &found.set_aside {
+            warn!(file = printable(name), "nothing in this file could be read: set aside");
+            say("store", json!({ "problem": "set aside", "file": name }));
+        }
+        if found.damaged_bytes > 0 {
+            warn!(bytes = found.damaged_bytes, "parts of the history cannot be read");
+            say("store", json!({ "problem": "damaged", "bytes": found.damaged_bytes }));
+        }
+        let newest = found.newest.and_then(|time| Timestamp::from_nanosecond(time.into()).ok());
+        if let Some(newest) = newest {
+            let length = self.started.duration_since(newest);
+            let interval = self.interval.as_secs_f64();
+            if length.as_secs_f64() > interval * 2.5 {
+                let reason = self.why(reader);
+                info!(seconds = length.as_secs(), reason, "nothing was recorded before this start");
+                say("gap", gap(newest, self.started, reason));
+            }
+        }
+        let (version, interval_ms) = (env!("CARGO_PKG_VERSION"), self.interval.as_millis() as u64);
+        say(
+            "start",
+            json!({ "version": version, "interval_ms": interval_ms, "boot_id": self.boot_id }),
+        );
+        events
+    }
+
+    /// Why nothing was recorded before this run.
+    fn why(&self, reader: &Reader) -> &'static str {
+        // Events tell only what is known; without any, it is not known.
+        let events = reader.events((i64::MIN, i64::MAX)).unwrap_or_default();
+        let last = events.iter().rfind(|event| matches!(event.kind.as_str(), "start" | "stop"));
+        let Some(last) = last else { return "PerfWatch was not running" };
+        let detail: Value = serde_json::from_str(&last.detail).unwrap_or_default();
+        let boot_id = detail.get("boot_id").and_then(Value::as_str);
+        match (last.kind.as_str(), boot_id, self.boot_id.as_deref()) {
+            ("stop", ..) => "PerfWatch was stopped",
+            (_, Some(then), Some(now)) if then != now => {
+                "the host went down without PerfWatch being stopped first"
+            }
+            _ => "PerfWatch was killed or crashed",
+        }
+    }
+}
+
+/// What there is to say at an orderly end.
+pub(crate) fn stopped(reason: &str) -> Event {
+    event(Timestamp::now(), "stop", &json!({ "reason": reason }))
+}

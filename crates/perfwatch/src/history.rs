@@ -1,0 +1,253 @@
+//! Questions about history, as the API and the command line ask them, and the answers' public shape.
+
+mod compare;
+mod text;
+mod view;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use perfwatch_metrics::SeriesKey;
+use perfwatch_store::{Answer, Query, Reader, Resolution, Result, Summary};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::recorder::nanoseconds;
+use crate::selector::Selector;
+use crate::when::Range;
+
+pub(crate) use compare::{Comparison, Request as CompareRequest, Threshold, compare};
+pub(crate) use text::{comparison_csv, comparison_table, csv, sparklines, table};
+use view::{View, views};
+
+/// Nanoseconds of a millisecond.
+pub(crate) const MS: i64 = 1_000_000;
+
+/// Series over a range, in steps.
+#[derive(Debug, Serialize)]
+pub(crate) struct History {
+    /// When each step begins, in milliseconds since the epoch.
+    pub(crate) t: Vec<i64>,
+    /// Length of a step.
+    pub(crate) step_ms: i64,
+    /// How far apart the rows are that the steps are made of: a rollup's width, else the sampling interval. Null
+    /// when there is nothing.
+    pub(crate) resolution_ms: Option<i64>,
+    /// One for each series that was selected and has been seen in the range.
+    pub(crate) series: Vec<Series>,
+    /// What may be missing, in words. Empty when nothing is.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One series.
+#[derive(Debug, Serialize)]
+pub(crate) struct Series {
+    /// The metric.
+    pub(crate) id: &'static str,
+    /// What tells it from others of the metric.
+    pub(crate) labels: BTreeMap<&'static str, String>,
+    /// Unit of its values.
+    pub(crate) unit: &'static str,
+    /// A value for each step; null where there is none.
+    #[serde(flatten)]
+    pub(crate) points: Points,
+    /// Its name, as it is selected.
+    #[serde(skip)]
+    pub(crate) name: String,
+}
+
+/// The points of a series: of two shapes, for the mean of a counter's readings would mean nothing.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Points {
+    /// Gauges, rates and ratios.
+    Values {
+        /// Mean over the step: of a rate, the increase by the time that it took; of a latency, all time by all requests.
+        avg: Vec<Option<f64>>,
+        /// Least value of any row in the step.
+        min: Vec<Option<f64>>,
+        /// Greatest value of any row in the step.
+        max: Vec<Option<f64>>,
+        /// Rows behind it; of a latency, requests.
+        count: Vec<u64>,
+    },
+    /// Counters.
+    Counter {
+        /// The last reading in the step.
+        last: Vec<Option<u64>>,
+        /// What was counted in the step. A reset counts for nothing.
+        increase: Vec<Option<u64>>,
+        /// Readings behind it.
+        count: Vec<u64>,
+    },
+}
+
+/// Answers for the series that any of the selectors means.
+pub(crate) fn series(
+    reader: &Reader,
+    selectors: &[Selector],
+    range: &Range,
+    resolution: Resolution,
+) -> Result<History> {
+    let (answer, selected) = ask(reader, selectors, bounds(range), resolution)?;
+    let series = selected
+        .iter()
+        .filter_map(|one| {
+            let (_, summaries) = answer.series.get(one.place)?;
+            Some(one.series(one.view.points(summaries)))
+        })
+        .collect();
+    let begins = |point: usize| (answer.from + answer.step * point as i64) / MS;
+    Ok(History {
+        t: (0..answer.points).map(begins).collect(),
+        step_ms: answer.step / MS,
+        resolution_ms: resolution_ms(&answer),
+        series,
+        warnings: warnings(&answer),
+    })
+}
+
+fn bounds(range: &Range) -> (i64, i64) {
+    (nanoseconds(range.from()), nanoseconds(range.to()))
+}
+
+fn resolution_ms(answer: &Answer) -> Option<i64> {
+    let width = Some(answer.tier_width).filter(|width| *width > 0);
+    width.or(answer.interval).map(|nanoseconds| nanoseconds / MS)
+}
+
+fn warnings(answer: &Answer) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(trouble) = &answer.trouble {
+        warnings.push(format!("from memory alone, for the files cannot be read: {trouble}"));
+    }
+    if answer.damaged > 0 {
+        warnings.push(format!("{} damaged pieces of the files were left out", answer.damaged));
+    }
+    warnings
+}
+
+/// A series of the catalog, and where its summaries are in an answer.
+struct Selected {
+    key: SeriesKey,
+    view: View,
+    place: usize,
+}
+
+impl Selected {
+    fn series(&self, points: Points) -> Series {
+        let labels = self.key.labels().map(|(name, value)| (name, value.to_owned())).collect();
+        let (id, unit) = (self.key.def.id, self.key.def.unit.symbol());
+        Series { id, labels, unit, points, name: self.key.to_string() }
+    }
+}
+
+/// Asks the store, and finds the catalog's series in its answer, in the catalog's order.
+fn ask(
+    reader: &Reader,
+    selectors: &[Selector],
+    (from, to): (i64, i64),
+    resolution: Resolution,
+) -> Result<(Answer, Vec<Selected>)> {
+    let wanted = |series: &perfwatch_store::Series| {
+        let all = views(series).into_iter();
+        let is_meant =
+            |(key, _): &(SeriesKey, View)| selectors.iter().any(|selector| selector.matches(key));
+        all.filter(is_meant).collect::<Vec<_>>()
+    };
+    let query = Query { from, to, resolution };
+    let answer = reader.query(&query, |_, series| !wanted(series).is_empty())?;
+    let mut selected = Vec::new();
+    for (place, (series, _)) in answer.series.iter().enumerate() {
+        let all = wanted(series).into_iter();
+        selected.extend(all.map(|(key, view)| Selected { key, view, place }));
+    }
+    let order: BTreeMap<&str, usize> =
+        perfwatch_metrics::catalog().map(|def| def.id).zip(0..).collect();
+    selected.sort_by_cached_key(|one| {
+        let labels: Vec<_> = one.key.labels.iter().map(|label| natural(label)).collect();
+        (order.get(one.key.def.id).copied(), labels)
+    });
+    Ok((answer, selected))
+}
+
+/// A label with its digits apart, so that core 10 comes after core 9.
+fn natural(label: &str) -> (String, u64, String) {
+    let digits = label.len() - label.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (text, number) = label.split_at(label.len() - digits);
+    (text.to_owned(), number.parse().unwrap_or_default(), label.to_owned())
+}
+
+/// The events of a range, oldest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct Events {
+    /// What happened.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize)]
+pub(crate) struct Event {
+    /// When, in milliseconds since the epoch.
+    pub(crate) t: i64,
+    /// `start`, `stop`, `gap`, `clock_step`, `collector`, `store`.
+    pub(crate) kind: String,
+    /// The rest, by kind.
+    pub(crate) detail: Value,
+}
+
+/// Answers what happened in a range. Of more than `MAX_EVENTS`, the newest.
+pub(crate) fn events(reader: &Reader, range: &Range) -> Result<Events> {
+    const MAX_EVENTS: usize = 10_000;
+    let mut events = reader.events(bounds(range))?;
+    events.drain(..events.len().saturating_sub(MAX_EVENTS));
+    let events = events
+        .into_iter()
+        .map(|event| Event {
+            t: event.time / MS,
+            kind: event.kind,
+            detail: serde_json::from_str(&event.detail).unwrap_or(Value::String(event.detail)),
+        })
+        .collect();
+    Ok(Events { events })
+}
+
+impl Event {
+    /// It in a few words.
+    pub(crate) fn words(&self) -> String {
+        let text = |name: &str| self.detail.get(name).and_then(Value::as_str).unwrap_or_default();
+        let number = |name: &str| self.detail.get(name).and_then(Value::as_i64).unwrap_or_default();
+        match self.kind.as_str() {
+            "gap" => format!(
+                "nothing was recorded from {} to {}: {}",
+                local(number("from")),
+                local(number("to")),
+                text("reason")
+            ),
+            "clock_step" => format!("the clock was set by {:+.3} s", number("by_ms") as f64 / 1e3),
+            "start" => {
+                format!("PerfWatch {} started, every {} ms", text("version"), number("interval_ms"))
+            }
+            "stop" => format!("PerfWatch stopped: {}", text("reason")),
+            "collector" => format!("{}: {} {}", text("part"), text("state"), text("reason")),
+            _ => format!("{} {}", self.kind, self.detail),
+        }
+    }
+}
+
+/// Milliseconds since the epoch as a local time.
+pub(crate) fn local(ms: i64) -> String {
+    let time = Timestamp::from_millisecond(ms).unwrap_or_default();
+    let zoned = time.to_zoned(jiff::tz::TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Merges runs of `size` summaries to one each.
+fn merged(summaries: &[Summary], size: usize) -> Vec<Summary> {
+    let sum = |run: &[Summary]| {
+        let mut whole = Summary::default();
+        run.iter().for_each(|part| whole.merge(part));
+        whole
+    };
+    summaries.chunks(size.max(1)).map(sum).collect()
+}

@@ -1,0 +1,407 @@
+//! Two stretches of time side by side: today and yesterday, before and after.
+//!
+//! Both sides have the same steps. A step is paired with the one at the same local time on the other side, so that a
+//! change of the clocks between the two moves nothing; a local time that one side does not have is paired with nothing.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use perfwatch_store::{MAX_POINTS, Reader, Resolution, Result, Summary};
+use serde::Serialize;
+
+use super::view::View;
+use super::{MS, Selected, ask, bounds, merged, resolution_ms, warnings};
+use crate::recorder::nanoseconds;
+use crate::selector::Selector;
+use crate::when::{Range, Shift};
+
+/// Steps that statistics are computed from, at most. A day gives minutes.
+const FINE_POINTS: u64 = 2_000;
+
+/// A base below this part of what it is compared with is near nothing, and a percentage of it says nothing.
+const NEAR_NOTHING: f64 = 0.001;
+
+/// What is to be compared.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// Which series.
+    pub(crate) selectors: &'a [Selector],
+    /// The stretch that is looked at.
+    pub(crate) range: Range,
+    /// Where the one is that it is compared with.
+    pub(crate) shift: &'a Shift,
+    /// The one that it is compared with.
+    pub(crate) other: Range,
+    /// Points for each side, at most.
+    pub(crate) points: u64,
+}
+
+/// Both sides of every series.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    /// When each step of this side begins, in milliseconds since the epoch.
+    pub(crate) t: Vec<i64>,
+    /// When the step begins that it is paired with. Null where the other side has no such local time.
+    pub(crate) t_base: Vec<Option<i64>>,
+    /// Length of a step, on both sides.
+    pub(crate) step_ms: i64,
+    /// Length of the steps whose means the median and the percentiles are of.
+    pub(crate) statistics_step_ms: i64,
+    /// How far apart the rows are that this side is made of.
+    pub(crate) resolution_ms: Option<i64>,
+    /// The series that either side has.
+    pub(crate) series: Vec<Compared>,
+    /// What may be missing, in words.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One series on both sides.
+#[derive(Debug, Serialize)]
+pub(crate) struct Compared {
+    /// The metric.
+    pub(crate) id: &'static str,
+    /// What tells it from others of the metric.
+    pub(crate) labels: BTreeMap<&'static str, String>,
+    /// Unit of its values. Counters are compared by their increase per second.
+    pub(crate) unit: String,
+    /// This side.
+    pub(crate) now: Side,
+    /// What it is compared with.
+    pub(crate) base: Side,
+    /// Mean of this side less that of the other. Null when either has none.
+    pub(crate) change: Option<f64>,
+    /// The change in percent of the other side's mean. Null also when that is near 0.
+    pub(crate) change_percent: Option<f64>,
+    /// Its name, as it is selected.
+    #[serde(skip)]
+    pub(crate) name: String,
+    #[serde(skip)]
+    key: perfwatch_metrics::SeriesKey,
+}
+
+/// One side of a series.
+#[derive(Debug, Serialize)]
+pub(crate) struct Side {
+    /// Mean of each step.
+    pub(crate) avg: Vec<Option<f64>>,
+    /// Least value of each step.
+    pub(crate) min: Vec<Option<f64>>,
+    /// Greatest value of each step.
+    pub(crate) max: Vec<Option<f64>>,
+    /// Of the whole side.
+    pub(crate) statistics: Statistics,
+}
+
+/// What is known of one side as a whole. Null without any value.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Statistics {
+    /// Share of the time that there are values for, from 0 to 1.
+    pub(crate) coverage: f64,
+    /// Mean over all of it, exactly.
+    pub(crate) mean: Option<f64>,
+    /// The middle one of the steps' means.
+    pub(crate) median: Option<f64>,
+    /// 95 of 100 steps' means are not above it.
+    pub(crate) p95: Option<f64>,
+    /// 99 of 100 steps' means are not above it.
+    pub(crate) p99: Option<f64>,
+    /// Least value of any row.
+    pub(crate) min: Option<f64>,
+    /// Greatest value of any row.
+    pub(crate) max: Option<f64>,
+}
+
+/// Compares.
+pub(crate) fn compare(reader: &Reader, request: &Request<'_>) -> Result<Comparison> {
+    let fine = Resolution::Points(FINE_POINTS);
+    let (answer, selected) = ask(reader, request.selectors, bounds(&request.range), fine)?;
+    let starts: Vec<i64> =
+        (0..answer.points).map(|point| answer.from + answer.step * point as i64).collect();
+    let pairs = pairs(request, &starts, answer.step);
+    let base_step = pairs.step;
+    let base_range = pairs.range(answer.step).unwrap_or(bounds(&request.other));
+    let (base, base_selected) =
+        ask(reader, request.selectors, base_range, Resolution::Step(base_step))?;
+
+    let mut sides: BTreeMap<String, (Option<&Selected>, Option<&Selected>)> = BTreeMap::new();
+    let mut order = Vec::new();
+    for (one, is_base) in
+        selected.iter().map(|one| (one, false)).chain(base_selected.iter().map(|one| (one, true)))
+    {
+        let name = one.key.to_string();
+        let entry = sides.entry(name.clone()).or_insert_with(|| {
+            order.push(name);
+            (None, None)
+        });
+        *(if is_base { &mut entry.1 } else { &mut entry.0 }) = Some(one);
+    }
+
+    let size = answer.points.div_ceil(usize::try_from(request.points).unwrap_or(usize::MAX).max(1));
+    let mut series = Vec::new();
+    for name in order {
+        let Some((now, before)) = sides.remove(&name) else { continue };
+        let Some(any) = now.or(before) else { continue };
+        let of_now = now.and_then(|one| answer.series.get(one.place));
+        let of_base = before.and_then(|one| base.series.get(one.place));
+        let empty = vec![Summary::default(); starts.len()];
+        let fine_now = of_now.map_or_else(|| empty.clone(), |(_, summaries)| summaries.clone());
+        let fine_base = of_base.map_or(empty, |(_, summaries)| {
+            pairs.paired(summaries, base.from, base.step, answer.step)
+        });
+        series.push(compared(name, any, (&fine_now, &fine_base), request, size));
+    }
+    let every =
+        |list: &[Option<i64>]| list.iter().copied().step_by(size.max(1)).collect::<Vec<_>>();
+    let shown: Vec<_> = starts.iter().map(|start| Some(*start)).collect();
+    let mut notes = warnings(&answer);
+    notes.extend(warnings(&base));
+    notes.dedup();
+    Ok(Comparison {
+        t: every(&shown).into_iter().flatten().map(|start| start / MS).collect(),
+        t_base: every(&pairs.starts)
+            .into_iter()
+            .map(|start| start.map(|start| start / MS))
+            .collect(),
+        step_ms: answer.step * size as i64 / MS,
+        statistics_step_ms: answer.step / MS,
+        resolution_ms: resolution_ms(&answer),
+        series,
+        warnings: notes,
+    })
+}
+
+fn compared(
+    name: String,
+    any: &Selected,
+    (now, base): (&[Summary], &[Summary]),
+    request: &Request<'_>,
+    size: usize,
+) -> Compared {
+    let (view, unit) = match any.view {
+        View::Counter => (View::Rate, format!("{}/s", any.key.def.unit.symbol())),
+        view => (view, any.key.def.unit.symbol().to_owned()),
+    };
+    let now = side(view, now, &request.range, size);
+    let base = side(view, base, &request.other, size);
+    let change = now.statistics.mean.zip(base.statistics.mean).map(|(now, base)| now - base);
+    let change_percent = change.zip(base.statistics.mean).and_then(|(change, base)| {
+        let largest = (base + change).abs().max(base.abs());
+        (base.abs() > largest * NEAR_NOTHING && base != 0.0)
+            .then(|| thousandths(change / base.abs() * 100.0))
+    });
+    let change = change.map(thousandths);
+    let labels = any.key.labels().map(|(name, value)| (name, value.to_owned())).collect();
+    let key = any.key.clone();
+    Compared { id: any.key.def.id, labels, unit, now, base, change, change_percent, name, key }
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+fn side(view: View, fine: &[Summary], range: &Range, size: usize) -> Side {
+    let mut means: Vec<f64> = fine.iter().filter_map(|one| view.mean(one)).collect();
+    means.sort_unstable_by(f64::total_cmp);
+    let whole = merged(fine, usize::MAX).into_iter().next().unwrap_or_default();
+    let extremes = view.extremes(&whole);
+    let length = range.length().as_nanos().max(1) as f64;
+    let statistics = Statistics {
+        coverage: (whole.covered as f64 / length).min(1.0),
+        mean: view.mean(&whole),
+        median: quantile(&means, 0.5),
+        p95: quantile(&means, 0.95),
+        p99: quantile(&means, 0.99),
+        min: extremes.map(|(min, _)| min),
+        max: extremes.map(|(_, max)| max),
+    };
+    let steps = merged(fine, size);
+    let (min, max) = steps
+        .iter()
+        .map(|one| view.extremes(one).map_or((None, None), |(min, max)| (Some(min), Some(max))))
+        .unzip();
+    Side { avg: steps.iter().map(|one| view.mean(one)).collect(), min, max, statistics }
+}
+
+/// The value that a share of the sorted values is not above: the nearest rank, so one that did occur.
+fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// With which moment of the other side each step begins.
+struct Pairs {
+    starts: Vec<Option<i64>>,
+    /// Steps of the other side that the paired ones are made of.
+    step: i64,
+}
+
+/// Pairs each step with the one that begins at the same local time on the other side. Where that would need steps too
+/// fine, with the nearest whole step.
+fn pairs(request: &Request<'_>, starts: &[i64], step: i64) -> Pairs {
+    let partner = |start: i64| {
+        let at = Timestamp::from_nanosecond(start.into()).ok()?;
+        // The first step may begin before the range does.
+        let inside = at.max(request.range.from());
+        let partner = request.shift.partner(&request.range, inside)?;
+        nanoseconds(partner).checked_sub(nanoseconds(inside).checked_sub(start)?)
+    };
+    let starts: Vec<Option<i64>> = starts.iter().map(|start| partner(*start)).collect();
+    let common = starts.iter().flatten().fold(step, |common, start| gcd(common, *start));
+    let points = starts.len() as i64;
+    if points.saturating_mul(step / common.max(1)) <= MAX_POINTS as i64 {
+        return Pairs { starts, step: common };
+    }
+    let nearest = |start: i64| start.saturating_add(step / 2).div_euclid(step).saturating_mul(step);
+    Pairs { starts: starts.iter().map(|start| start.map(nearest)).collect(), step }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    let (mut a, mut b) = (a.unsigned_abs(), b.unsigned_abs());
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    i64::try_from(a).unwrap_or(1).max(1)
+}
+
+impl Pairs {
+    /// The stretch of the other side that is needed.
+    fn range(&self, step: i64) -> Option<(i64, i64)> {
+        let starts = || self.starts.iter().flatten().copied();
+        Some((starts().min()?, starts().max()?.saturating_add(step)))
+    }
+
+    /// Summaries of the other side, one for each step of this one.
+    fn paired(&self, base: &[Summary], from: i64, base_step: i64, step: i64) -> Vec<Summary> {
+        let size = (step / base_step.max(1)).max(1) as usize;
+        let at = |start: &Option<i64>| {
+            let first = usize::try_from((*start)?.checked_sub(from)? / base_step.max(1)).ok()?;
+            let parts = base.get(first..base.len().min(first.saturating_add(size)))?;
+            merged(parts, size).into_iter().next()
+        };
+        self.starts.iter().map(|start| at(start).unwrap_or_default()).collect()
+    }
+}
+
+/// What must not happen: `disk.devices.*.write_latency_ms:+50%`, `cpu.usage_percent:p95:+10`.
+#[derive(Debug, Clone)]
+pub(crate) struct Threshold {
+    selector: Selector,
+    statistic: fn(&Statistics) -> Option<f64>,
+    /// Its name.
+    statistic_name: &'static str,
+    limit: f64,
+    percent: bool,
+    text: String,
+}
+
+impl Threshold {
+    /// What it looks at.
+    pub(crate) fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
+    /// The series that changed by more than they may, in words.
+    pub(crate) fn broken_by(&self, comparison: &Comparison) -> Vec<String> {
+        let mut broken = Vec::new();
+        for one in comparison.series.iter().filter(|one| self.selector.matches(&one.key)) {
+            let statistics = (&one.now.statistics, &one.base.statistics);
+            let Some((now, base)) =
+                (self.statistic)(statistics.0).zip((self.statistic)(statistics.1))
+            else {
+                continue;
+            };
+            let change = if self.percent && base != 0.0 {
+                (now - base) / base.abs() * 100.0
+            } else if self.percent {
+                // From nothing to something is more than any percentage.
+                if now > base {
+                    f64::INFINITY
+                } else if now < base {
+                    f64::NEG_INFINITY
+                } else {
+                    0.0
+                }
+            } else {
+                now - base
+            };
+            let beyond = if self.limit < 0.0 { change < self.limit } else { change > self.limit };
+            if beyond {
+                let name = self.statistic_name;
+                broken.push(format!("{}: {name} {base} → {now} breaks {}", one.name, self.text));
+            }
+        }
+        broken
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let expected = || {
+            let shown = text.escape_debug();
+            format!(
+                "`{shown}`: expected SELECT:+50%, SELECT:-5 or SELECT:p95:+50%; before the change may stand mean, median, p95, p99, min or max"
+            )
+        };
+        let (rest, change) = text.rsplit_once(':').ok_or_else(expected)?;
+        const STATISTICS: [(&str, fn(&Statistics) -> Option<f64>); 6] = [
+            ("mean", |of| of.mean),
+            ("median", |of| of.median),
+            ("p95", |of| of.p95),
+            ("p99", |of| of.p99),
+            ("min", |of| of.min),
+            ("max", |of| of.max),
+        ];
+        let named = rest.rsplit_once(':').and_then(|(selector, name)| {
+            let found = STATISTICS.iter().find(|(known, _)| *known == name)?;
+            Some((selector, *found))
+        });
+        let (selector, (statistic_name, statistic)) = named.unwrap_or((rest, STATISTICS[0]));
+        let percent = change.ends_with('%');
+        let number = change.strip_suffix('%').unwrap_or(change);
+        let signed = number.starts_with(['+', '-']);
+        let limit = number.parse::<f64>().ok().filter(|limit| limit.is_finite() && signed);
+        Ok(Self {
+            selector: selector.parse()?,
+            statistic,
+            statistic_name,
+            limit: limit.ok_or_else(expected)?,
+            percent,
+            text: text.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.5), Some(50.0));
+        assert_eq!(quantile(&values, 0.95), Some(95.0));
+        assert_eq!(quantile(&values, 0.99), Some(99.0));
+        assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn thresholds_are_read() {
+        let threshold: Threshold = "disk.devices.*.write_latency_ms:p95:+50%".parse().unwrap();
+        assert_eq!(
+            (threshold.statistic_name, threshold.limit, threshold.percent),
+            ("p95", 50.0, true)
+        );
+        let threshold: Threshold = "cpu.usage_percent:-5".parse().unwrap();
+        assert_eq!(
+            (threshold.statistic_name, threshold.limit, threshold.percent),
+            ("mean", -5.0, false)
+        );
+        for nonsense in ["", "cpu", "cpu:50%", "cpu:+x", "cpu:+inf", ":+5"] {
+            assert!(nonsense.parse::<Threshold>().is_err(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! How a series of the store becomes series of the catalog: a counter is itself and its rate; what is kept as
+//! integers gets its decimals back.
+
+use perfwatch_metrics::{Kept, SeriesKey, catalog};
+use perfwatch_store::{Kind, Series, Summary};
+
+use super::Points;
+use crate::recorder::decimals;
+
+/// What is made of a series' summaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Values of a gauge or a ratio, with so many decimals.
+    Values(u32),
+    /// A counter's readings.
+    Counter,
+    /// A counter's increase per second.
+    Rate,
+}
+
+/// The catalog's series that come from one of the store's. None for one of a metric that is not known any more.
+pub(crate) fn views(series: &Series) -> Vec<(SeriesKey, View)> {
+    let Some(key) = SeriesKey::parse(&series.name) else { return Vec::new() };
+    match series.kind {
+        Kind::Gauge | Kind::Ratio { .. } => {
+            let decimals = decimals(key.def);
+            vec![(key, View::Values(decimals))]
+        }
+        Kind::Counter | Kind::Counter32 => {
+            let is_rate = |kept: Kept| matches!(kept, Kept::Rate { of } if of == key.def.id);
+            let derived = catalog().filter_map(|def| {
+                let view = if def.id == key.def.id {
+                    View::Counter
+                } else if is_rate(def.kept) {
+                    View::Rate
+                } else {
+                    return None;
+                };
+                Some((SeriesKey { def, labels: key.labels.clone() }, view))
+            });
+            derived.collect()
+        }
+    }
+}
+
+impl View {
+    /// The mean: the same arithmetic as where the snapshot's values are made, so that one row gives the snapshot's value.
+    pub(crate) fn mean(self, summary: &Summary) -> Option<f64> {
+        match self {
+            _ if summary.count == 0 => None,
+            Self::Values(decimals) => {
+                let scale = 10_f64.powi(decimals as i32);
+                let digits = scale.max(1000.0);
+                let mean = summary.sum as f64 / summary.count as f64;
+                Some((mean / scale * digits).round() / digits)
+            }
+            Self::Counter => None,
+            Self::Rate => (summary.increments > 0).then(|| {
+                let seconds = std::time::Duration::from_nanos(summary.covered).as_secs_f64();
+                (summary.sum as f64 / seconds * 1000.0).round() / 1000.0
+            }),
+        }
+    }
+
+    /// The least and the greatest value.
+    pub(crate) fn extremes(self, summary: &Summary) -> Option<(f64, f64)> {
+        let scale = match self {
+            _ if summary.count == 0 => return None,
+            Self::Values(decimals) => 10_f64.powi(decimals as i32),
+            Self::Counter => return None,
+            Self::Rate if summary.increments == 0 => return None,
+            Self::Rate => 1000.0,
+        };
+        Some((summary.min as f64 / scale, summary.max as f64 / scale))
+    }
+
+    /// The points of a series.
+    pub(crate) fn points(self, summaries: &[Summary]) -> Points {
+        let each = || summaries.iter();
+        if self == Self::Counter {
+            let some = |summary: &Summary| summary.count > 0;
+            return Points::Counter {
+                last: each().map(|one| some(one).then_some(one.last as u64)).collect(),
+                increase: each()
+                    .map(|one| u64::try_from(one.sum).ok().filter(|_| one.increments > 0))
+                    .collect(),
+                count: each().map(|one| one.count).collect(),
+            };
+        }
+        let (min, max) = each()
+            .map(|one| self.extremes(one).map_or((None, None), |(min, max)| (Some(min), Some(max))))
+            .unzip();
+        let count = |one: &Summary| if self == Self::Rate { one.increments } else { one.count };
+        Points::Values {
+            avg: each().map(|one| self.mean(one)).collect(),
+            min,
+            max,
+            count: each().map(count).collect(),
+        }
+    }
+}

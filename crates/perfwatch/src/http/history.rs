@@ -1,0 +1,138 @@
+//! `GET /api/v1/series`, `/api/v1/compare` and `/api/v1/events`: what was measured, over any range.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use perfwatch_store::{Error, Reader, Resolution};
+use tokio::time::timeout;
+
+use super::AppState;
+use super::error::Problem;
+use super::params::{Params, wrong};
+use crate::history::{self, CompareRequest, MS};
+use crate::when::Shift;
+
+/// How long a question waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Points of each series, unless it is said how many.
+const DEFAULT_POINTS: u64 = 300;
+
+/// `GET /api/v1/series`.
+pub(crate) async fn series(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let wants_csv = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/csv")));
+    answer(state, move |reader| {
+        let known = ["select", "from", "to", "points", "step", "tz"];
+        let params = Params::parse(query.as_deref(), &known)?;
+        let (selectors, range) = (params.selectors()?, params.range(&params.now()?)?);
+        let resolution = match (params.number("points")?, params.get("step")) {
+            (Some(_), Some(_)) => {
+                return Err(wrong("either `points` or `step`, not both".to_owned()));
+            }
+            (points, None) => Resolution::Points(points.unwrap_or(DEFAULT_POINTS)),
+            (None, Some(step)) => {
+                let step = crate::config::duration(step)
+                    .map_err(|error| wrong(format!("step: {error}")))?;
+                let millis = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+                Resolution::Step(millis.saturating_mul(MS))
+            }
+        };
+        let found = history::series(reader, &selectors, &range, resolution).map_err(problem)?;
+        if wants_csv {
+            let mut bytes = Vec::new();
+            history::csv(&mut bytes, &found).map_err(|error| unexpected(&error.to_string()))?;
+            return Ok((bytes, "text/csv; charset=utf-8"));
+        }
+        json(&found)
+    })
+    .await
+}
+
+/// `GET /api/v1/compare`.
+pub(crate) async fn compare(State(state): State<AppState>, RawQuery(query): RawQuery) -> Response {
+    answer(state, move |reader| {
+        let known = ["select", "from", "to", "vs", "points", "tz"];
+        let params = Params::parse(query.as_deref(), &known)?;
+        let now = params.now()?;
+        let (selectors, range) = (params.selectors()?, params.range(&now)?);
+        let refused = |error: crate::when::Error| wrong(format!("vs: {error}"));
+        let shift = Shift::parse(params.get("vs").unwrap_or("-1d"), &now).map_err(refused)?;
+        let request = CompareRequest {
+            selectors: &selectors,
+            range,
+            other: shift.other_side(&range).map_err(refused)?,
+            shift: &shift,
+            points: params.number("points")?.unwrap_or(DEFAULT_POINTS),
+        };
+        json(&history::compare(reader, &request).map_err(problem)?)
+    })
+    .await
+}
+
+/// `GET /api/v1/events`.
+pub(crate) async fn events(State(state): State<AppState>, RawQuery(query): RawQuery) -> Response {
+    answer(state, move |reader| {
+        let params = Params::parse(query.as_deref(), &["from", "to", "tz"])?;
+        let range = params.range(&params.now()?)?;
+        json(&history::events(reader, &range).map_err(problem)?)
+    })
+    .await
+}
+
+type Body = (Vec<u8>, &'static str);
+
+/// Answers on a thread that may wait for the disk, a few at a time.
+async fn answer(
+    state: AppState,
+    question: impl FnOnce(&Reader) -> Result<Body, Problem> + Send + 'static,
+) -> Response {
+    let turn = timeout(PATIENCE, Arc::clone(&state.questions).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        let busy = "too many questions about history at a time";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", busy)
+            .fix("ask again in a second")
+            .into_response();
+    };
+    let store = Arc::clone(&state.store);
+    let task = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        question(store.reader())
+    });
+    match task.await {
+        Ok(Ok((bytes, kind))) => {
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], bytes).into_response()
+        }
+        Ok(Err(problem)) => problem.into_response(),
+        Err(error) => unexpected(&error.to_string()).into_response(),
+    }
+}
+
+fn json(answer: &impl serde::Serialize) -> Result<Body, Problem> {
+    let bytes = serde_json::to_vec(answer).map_err(|error| unexpected(&error.to_string()))?;
+    Ok((bytes, "application/json"))
+}
+
+fn problem(error: Error) -> Problem {
+    match error {
+        Error::TooMuch(detail) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too-much", detail)
+        }
+        other => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "history-unreadable", other.to_string())
+        }
+    }
+}
+
+fn unexpected(detail: &str) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", detail)
+}

@@ -1,0 +1,191 @@
+//! Which series are meant: `cpu.usage_percent`, `disk.devices.*.write_bytes_per_sec`,
+//! `network.interfaces.*{interface="eth0"}`.
+//!
+//! A pattern is compared with a metric's id and with its path in the snapshot's JSON, where the object's name stands
+//! in its place: `disk.devices.sda.read_iops`, `cpu.per_core.3`. `*` stands for any characters, dots included. Labels
+//! in braces are compared whole, with `=` or `!=`.
+
+use std::str::FromStr;
+
+use perfwatch_metrics::SeriesKey;
+
+/// Longest selector.
+const MAX_BYTES: usize = 1024;
+
+/// A selection of series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selector {
+    pattern: String,
+    labels: Vec<LabelTest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LabelTest {
+    name: String,
+    value: String,
+    equal: bool,
+}
+
+impl Selector {
+    /// Whether a series is meant.
+    pub(crate) fn matches(&self, key: &SeriesKey) -> bool {
+        let labels = |test: &LabelTest| {
+            let value = key.labels().find(|(name, _)| *name == test.name).map(|(_, value)| value);
+            (value == Some(&test.value)) == test.equal
+        };
+        (glob(&self.pattern, key.def.id) || glob(&self.pattern, &path(key)))
+            && self.labels.iter().all(labels)
+    }
+}
+
+/// The series' path in the snapshot's JSON.
+fn path(key: &SeriesKey) -> String {
+    let mut labels = key.labels.iter();
+    let mut path = key.def.id.to_owned();
+    if key.def.object_label.is_some()
+        && let (Some(object), Some((before, name))) = (labels.next(), key.def.id.rsplit_once('.'))
+    {
+        path = format!("{before}.{object}.{name}");
+    }
+    for index in labels {
+        path.push('.');
+        path.push_str(index);
+    }
+    path
+}
+
+/// Whether a text is as a pattern says. In time proportional to the product of their lengths at worst.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let wrong = |why: &str| {
+            let shown: String = text.chars().take(60).collect();
+            format!("`{}`: {why}", shown.escape_debug())
+        };
+        if text.is_empty() || text.len() > MAX_BYTES {
+            return Err(wrong("expected a metric such as cpu.usage_percent or disk.devices.*"));
+        }
+        let Some((pattern, labels)) = text.split_once('{') else {
+            return Ok(Self { pattern: text.to_owned(), labels: Vec::new() });
+        };
+        let mut tests = Vec::new();
+        let mut rest = labels.trim_start();
+        while !rest.starts_with('}') {
+            let (test, after) = label_test(rest).ok_or_else(|| {
+                wrong("expected labels such as {device=\"sda\"} or {core!=\"0\"} after the metric")
+            })?;
+            tests.push(test);
+            let after = after.trim_start();
+            rest = after.strip_prefix(',').unwrap_or(after).trim_start();
+        }
+        if rest != "}" {
+            return Err(wrong("something follows the labels"));
+        }
+        Ok(Self { pattern: pattern.trim_end().to_owned(), labels: tests })
+    }
+}
+
+/// `name="value"` or `name!="value"`, and what follows. Backslash and quote in the value are escaped.
+fn label_test(text: &str) -> Option<(LabelTest, &str)> {
+    let end = text.find(|character: char| !character.is_alphanumeric() && character != '_')?;
+    let (name, rest) = text.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
+    let rest = rest.trim_start();
+    let (equal, rest) = match rest.strip_prefix("!=") {
+        Some(rest) => (false, rest),
+        None => (true, rest.strip_prefix('=')?),
+    };
+    let mut characters = rest.trim_start().strip_prefix('"')?.chars();
+    let mut value = String::new();
+    loop {
+        match characters.next()? {
+            '"' => break,
+            '\\' => value.push(characters.next()?),
+            character => value.push(character),
+        }
+    }
+    Some((LabelTest { name: name.to_owned(), value, equal }, characters.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use perfwatch_metrics::catalog;
+
+    use super::*;
+
+    fn matches(selector: &str, id: &str, label: Option<&str>) -> bool {
+        let def = catalog().find(|def| def.id == id).unwrap();
+        let labels: Vec<_> = label.into_iter().collect();
+        selector.parse::<Selector>().unwrap().matches(&SeriesKey::new(def, &labels))
+    }
+
+    #[test]
+    fn a_metric_is_meant_by_id_by_path_and_by_pattern() {
+        let sda = |selector| matches(selector, "disk.devices.write_bytes_per_sec", Some("sda"));
+        for selector in [
+            "disk.devices.write_bytes_per_sec",
+            "disk.devices.sda.write_bytes_per_sec",
+            "disk.devices.*.write_bytes_per_sec",
+            "disk.devices.*",
+            "disk.*_per_sec",
+            "*",
+            "*write*",
+            "disk.devices.*{device=\"sda\"}",
+            " disk.devices.* { device != \"sdb\" , } ",
+        ] {
+            assert!(sda(selector), "{selector}");
+        }
+        for selector in [
+            "disk.devices",
+            "disk.devices.sdb.write_bytes_per_sec",
+            "disk.devices.*{device=\"sdb\"}",
+            "disk.devices.*{device!=\"sda\"}",
+            "disk.devices.*{interface=\"sda\"}",
+            "*write",
+            "write*",
+        ] {
+            assert!(!sda(selector), "{selector}");
+        }
+        assert!(matches("cpu.per_core.3", "cpu.per_core", Some("3")));
+        assert!(matches("cpu.per_core", "cpu.per_core", Some("3")));
+        assert!(!matches("cpu.per_core.3", "cpu.per_core", Some("13")));
+        assert!(matches(
+            "disk.partitions./.usage_percent",
+            "disk.partitions.usage_percent",
+            Some("/")
+        ));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            " ",
+            "a{",
+            "a{b}",
+            "a{b=c}",
+            "a{b=\"c}",
+            "a{b=\"c\"}d",
+            "a{=\"c\"}",
+            "a{b=\"c\" d=\"e\"x}",
+        ] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+}
