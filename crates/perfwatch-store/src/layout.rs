@@ -14,7 +14,7 @@ use crate::bytes::{Input, put, put_slice};
 pub(crate) const RAW_PAGE: usize = 256;
 
 /// Series in a page of a rollup, which has 4 to 7 columns for each.
-pub(crate) const ROLLUP_PAGE: usize = 64;
+pub(crate) const ROLLUP_PAGE: usize = 16;
 
 /// Most bytes of a series' or a group's name. What is longer is refused when it is appended.
 pub const MAX_NAME_BYTES: usize = 4096;

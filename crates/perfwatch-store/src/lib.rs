@@ -1,6 +1,7 @@
 //! The embedded time-series store.
 #![allow(missing_docs)]
 
+mod answer;
 mod bytes;
 mod chunk;
 mod column;
@@ -11,6 +12,7 @@ mod file;
 mod group;
 mod join;
 mod layout;
+mod parts;
 mod plan;
 mod reader;
 mod recent;
@@ -21,12 +23,13 @@ mod store;
 mod summary;
 mod writer;
 
+pub use answer::{Answer, MAX_SERIES_PER_QUERY, Query};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use file::{TIERS, Tier};
 pub use layout::{Kind, Layout, MAX_NAME_BYTES, Series};
 pub use plan::Resolution;
-pub use reader::{Answer, MAX_POINTS, MAX_SERIES_PER_QUERY, Query, RawGroup, Reader};
+pub use reader::{MAX_POINTS, RawGroup, Reader};
 pub use recent::{GroupRow, Health, MAX_SERIES, MEMORY_NS, Row};
 pub use record::FORMAT;
 pub use recover::Found;
