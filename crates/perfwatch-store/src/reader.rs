@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, each_event};
 use crate::file::{FileIndex, FileKind, FileName, Meta, TIERS};
 use crate::group::Group;
-use crate::layout::{Page, PageId, Series};
+use crate::layout::{Kind, Page, PageId, Series};
 use crate::plan::{Plan, Resolution};
 use crate::recent::Recent;
 use crate::store::SharedDisk;
@@ -438,7 +438,11 @@ impl RawGroup<'_> {
             for (position, one) in page.iter().flat_map(|page| page.series.iter().enumerate()) {
                 let values = group.values((number, position), opener)?.unwrap_or_default();
                 let rows = values.into_iter().skip(lead).zip(&within);
-                let values = rows.filter_map(|(value, within)| within.then_some(value)).collect();
+                // A ratio's are marks.
+                let has_values = !matches!(one.kind, Kind::Ratio { .. });
+                let value = |value: Option<i64>| value.filter(|_| has_values);
+                let values =
+                    rows.filter_map(|(one, within)| within.then_some(value(one))).collect();
                 series.push((one.clone(), values));
             }
         }
