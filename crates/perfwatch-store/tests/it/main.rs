@@ -1,8 +1,10 @@
 //! The store's promises, tested from outside: what it answers, what it survives, what it keeps.
 #![allow(clippy::unwrap_used)]
 
+mod kill;
 mod load;
 mod model;
 mod rng;
+mod rollup;
 mod sim;
 mod truth;
