@@ -4,6 +4,7 @@
 mod kill;
 mod load;
 mod model;
+mod power;
 mod rng;
 mod rollup;
 mod sim;

@@ -1,11 +1,11 @@
 //! What a store must answer, worked out from what it was given and from the documentation alone: every row is kept, and
 //! every bucket is added up anew.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch_store::{Answer, GroupRow, Kind, Layout, Row, Series, Summary};
+use perfwatch_store::{Answer, GroupRow, Kind, Layout, Reader, Row, Series, Summary};
 
 /// A group's series, and the layout made of them.
 #[derive(Debug)]
@@ -69,6 +69,26 @@ impl Bucket {
             (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
             (one, other) => one.or(other),
         };
+    }
+
+    /// Whether it may be what is left of another when rows are lost.
+    fn is_part_of(&self, whole: &Self) -> bool {
+        if self.count == 0 {
+            return true;
+        }
+        if (self.count, self.increments) == (whole.count, whole.increments) {
+            // A row that follows a lost one covers nothing.
+            return Self { covered: whole.covered, ..*self } == *whole
+                && self.covered <= whole.covered;
+        }
+        let within = match (self.range, whole.range) {
+            (Some(one), Some(all)) => all.0 <= one.0 && one.1 <= all.1,
+            (one, _) => one.is_none(),
+        };
+        self.count <= whole.count
+            && self.increments <= whole.increments
+            && self.covered <= whole.covered
+            && within
     }
 
     /// What a summary says, of those fields that mean something.
@@ -156,6 +176,75 @@ impl Truth {
         missing.map_or(Ok(compared), |(series, _)| Err(format!("{series:?} is not answered")))
     }
 
+    /// Checks that an answer says nothing that is wrong, though rows may be missing in it: a bucket that has as many values as
+    /// it should has the right ones, and no bucket has more. Returns how many buckets have less.
+    pub(crate) fn check_at_most(&self, answer: &Answer) -> Result<usize, String> {
+        let mut expected = self.expected(answer, |_, _| true);
+        let mut less = 0;
+        for (series, points) in &answer.series {
+            let empty = || vec![Bucket::default(); answer.points];
+            let wanted = expected.remove(series).unwrap_or_else(empty);
+            for (number, (point, wanted)) in points.iter().zip(&wanted).enumerate() {
+                let got = Bucket::of(&series.kind, point);
+                if !got.is_part_of(wanted) {
+                    let time = answer.from + number as i64 * answer.step;
+                    return Err(format!(
+                        "{series:?} at {time} ({} from tier {}):\n  got      {got:?}\n  expected {wanted:?} or less",
+                        answer.step, answer.tier_width
+                    ));
+                }
+                less += usize::from(got.count < wanted.count);
+            }
+        }
+        less += expected.values().flatten().filter(|bucket| bucket.count > 0).count();
+        Ok(less)
+    }
+
+    /// Checks that the raw rows there are, are rows that were taken in, and none is there twice. Rows are told apart by
+    /// their times. Returns those of which nothing is missing.
+    pub(crate) fn check_rows(&self, reader: &Reader) -> Result<BTreeSet<i64>, String> {
+        let rows: HashMap<i64, &Arc<Measured>> =
+            self.rows.iter().map(|row| (row.time, row)).collect();
+        let mut seen = BTreeSet::new();
+        let mut whole: BTreeMap<i64, usize> = BTreeMap::new();
+        let mut wrong = None;
+        let read = reader.rows((i64::MIN, i64::MAX), |group| {
+            let columns: HashMap<&Series, &Vec<Option<i64>>> =
+                group.series.iter().map(|(series, values)| (series, values)).collect();
+            for (index, time) in group.times.iter().enumerate() {
+                let row = rows.get(time);
+                let Some(part) = row.and_then(|row| row.part(group.group)) else {
+                    wrong = Some(format!("{} at {time} was never taken in", group.group));
+                    continue;
+                };
+                if !seen.insert((group.group.to_owned(), *time)) {
+                    wrong = Some(format!("{} at {time} is there twice", group.group));
+                }
+                let value = |series: &Series| columns.get(series)?.get(index).copied().flatten();
+                let covered = group.covered[index];
+                let all = part.shape.series.iter().zip(&part.values);
+                let missing = all.filter(|(series, wanted)| {
+                    let got = value(series);
+                    if got.is_some() && got != **wanted {
+                        wrong = Some(format!("{series:?} at {time}: {got:?}, not {wanted:?}"));
+                    }
+                    got.is_none() && wanted.is_some()
+                });
+                let missing = missing.count();
+                if covered != 0 && covered != part.covered {
+                    wrong = Some(format!("{} at {time} covers {covered}", group.group));
+                }
+                if missing == 0 && covered == part.covered {
+                    *whole.entry(*time).or_default() += 1;
+                }
+            }
+            Ok(())
+        });
+        read.map_err(|error| error.to_string())?;
+        let whole = whole.into_iter().filter(|(time, parts)| rows[time].parts.len() == *parts);
+        wrong.map_or_else(|| Ok(whole.map(|(time, _)| time).collect()), Err)
+    }
+
     /// What an answer with these steps has to say.
     pub(crate) fn expected(
         &self,
@@ -192,11 +281,6 @@ impl Measured {
 }
 
 impl Part {
-    fn value(&self, series: &Series) -> Option<i64> {
-        let position = self.shape.series.iter().position(|known| known == series)?;
-        self.values[position]
-    }
-
     fn says(&self, before: Option<&Self>) -> Vec<Bucket> {
         let earlier: Vec<Option<i64>> = match before {
             None => vec![None; self.values.len()],
@@ -224,11 +308,6 @@ impl Part {
         };
         let series = self.shape.series.iter().enumerate();
         series.map(|series| one(series).unwrap_or_default()).collect()
-    }
-
-    /// The value of a series, looked up by hand.
-    pub(crate) fn of(&self, series: &Series) -> Option<i64> {
-        self.value(series)
     }
 }
 
