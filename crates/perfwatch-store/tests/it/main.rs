@@ -1,6 +1,7 @@
 //! The store's promises, tested from outside: what it answers, what it survives, what it keeps.
 #![allow(clippy::unwrap_used)]
 
+mod damage;
 mod kill;
 mod load;
 mod model;

@@ -109,7 +109,7 @@ impl Bucket {
 }
 
 /// Every row, in the order in which it was taken in.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Truth {
     pub(crate) rows: Vec<Arc<Measured>>,
     before: Option<Arc<Measured>>,
