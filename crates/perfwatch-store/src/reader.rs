@@ -372,7 +372,7 @@ impl Reader {
                 let Some((head, offset)) = meta.head(&*file)? else { return Ok(()) };
                 let mut lists = Vec::new();
                 for id in head.groups.iter().flat_map(|group| group.pages()) {
-                    lists.push(self.page(index, &*file, id)?);
+                    lists.push(self.page(index, &*file, id, files, disk)?);
                 }
                 let body = Body::File { file: &*file, offset };
                 open_groups(&head, &body, lists.into_iter(), opener, each)
@@ -385,12 +385,18 @@ impl Reader {
         index: &FileIndex,
         file: &dyn Source,
         id: PageId,
+        files: &BTreeMap<FileName, Arc<FileIndex>>,
+        disk: &dyn Disk,
     ) -> io::Result<Option<Arc<Page>>> {
         let known = || self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = known().get(&id) {
             return Ok(Some(Arc::clone(page)));
         }
-        let Some(page) = index.page(file, id)?.map(Arc::new) else { return Ok(None) };
+        let page = match index.page(file, id)? {
+            None => elsewhere(files, disk, id)?,
+            here => here,
+        };
+        let Some(page) = page.map(Arc::new) else { return Ok(None) };
         let mut pages = known();
         if pages.len() >= MAX_CACHED_PAGES {
             pages.clear();
@@ -456,6 +462,20 @@ impl RawGroup<'_> {
         }
         each(&RawGroup { group: name, times: &times, covered: &covered, series })
     }
+}
+
+/// A list of series that is damaged where it should be, from another file that has it too.
+fn elsewhere(
+    files: &BTreeMap<FileName, Arc<FileIndex>>,
+    disk: &dyn Disk,
+    id: PageId,
+) -> io::Result<Option<Page>> {
+    for (name, index) in files.iter().filter(|(_, index)| index.pages.contains_key(&id)) {
+        if let Some(page) = index.page(&*disk.open(&name.to_string())?, id)? {
+            return Ok(Some(page));
+        }
+    }
+    Ok(None)
 }
 
 fn too_much(rows: u64, series: usize) -> String {
