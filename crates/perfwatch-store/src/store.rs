@@ -75,6 +75,9 @@ impl Store {
         if let Some(Err(Error::InUse { path, holder })) = first {
             return Err(Error::InUse { path, holder });
         }
+        if let Some(Err(error)) = &first {
+            recent.report(Some(error.to_string()));
+        }
         let reader = Reader::new(Arc::clone(&shared), Some(Arc::clone(&recent)));
         let for_writer = Arc::clone(&recent);
         let run = move || {
