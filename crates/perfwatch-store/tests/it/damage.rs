@@ -71,10 +71,10 @@ impl Damage {
         let few = length <= 600;
         let lengths: BTreeSet<usize> = match few {
             true => (0..length).collect(),
-            false => (0..20).chain((0..60).map(|_| rng.below(length as u64) as usize)).collect(),
+            false => (0..20).chain((0..30).map(|_| rng.below(length as u64) as usize)).collect(),
         };
         all.extend(lengths.into_iter().map(Self::CutTo));
-        let bits = if few { length } else { 130 };
+        let bits = if few { length } else { 60 };
         all.extend((0..bits).map(|_| Self::FlipBit(rng.below(8 * length as u64) as usize)));
         all
     }

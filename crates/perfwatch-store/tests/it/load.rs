@@ -191,8 +191,7 @@ impl Group {
     fn add_ratio(&mut self, all: &mut Vec<Series>, rng: &mut Rng) {
         let name = |what: &str| -> Arc<str> { format!("{}.{what}{}", self.name, self.made).into() };
         let (numerator, denominator) = (name("n"), name("d"));
-        let kind =
-            Kind::Ratio { numerator: numerator.clone(), denominator: denominator.clone() };
+        let kind = Kind::Ratio { numerator: numerator.clone(), denominator: denominator.clone() };
         let misses = *rng.pick(&[u64::MAX, 20]);
         for one in [
             series(numerator, Kind::Counter),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
+mod edges;
+mod full;
 mod kill;
 mod load;
 mod model;

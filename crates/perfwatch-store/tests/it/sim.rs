@@ -207,11 +207,7 @@ impl SimDisk {
         let (mut all, mut names) = (Vec::new(), BTreeMap::new());
         for (name, content) in files {
             names.insert(name, all.len());
-            all.push(File {
-                durable: content.clone(),
-                now: content,
-                forgotten: BTreeSet::new(),
-            });
+            all.push(File { durable: content.clone(), now: content, forgotten: BTreeSet::new() });
         }
         let state = State {
             files: all,
@@ -262,11 +258,6 @@ impl SimDisk {
         drop(state);
         self.shared.changed.notify_all();
         picture.power_cut(seed)
-    }
-
-    /// The disk as it is.
-    pub(crate) fn picture(&self) -> Picture {
-        self.lock().picture()
     }
 
     /// Asks for pictures before these changes.

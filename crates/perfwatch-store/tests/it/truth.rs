@@ -251,7 +251,10 @@ impl Truth {
         answer: &Answer,
         select: impl Fn(&str, &Series) -> bool,
     ) -> HashMap<Series, Vec<Bucket>> {
-        let mut expected: HashMap<Series, Vec<Bucket>> = HashMap::new();
+        let mut expected: Vec<(Series, Vec<Bucket>)> = Vec::new();
+        // Where in that each series of a shape is, and which of them are wanted.
+        let mut places: HashMap<*const Shape, Vec<Option<usize>>> = HashMap::new();
+        let mut known: HashMap<Series, usize> = HashMap::new();
         for row in &self.rows {
             let point = (row.time - answer.from).div_euclid(answer.step);
             let Ok(point) = usize::try_from(point) else { continue };
@@ -259,18 +262,27 @@ impl Truth {
                 continue;
             }
             for (part, says) in row.parts.iter().zip(&row.says) {
-                for (series, bucket) in part.shape.series.iter().zip(says) {
-                    if bucket.count > 0 && select(&part.shape.group, series) {
-                        if !expected.contains_key(series) {
-                            let empty = vec![Bucket::default(); answer.points];
-                            expected.insert(series.clone(), empty);
+                let places = places.entry(Arc::as_ptr(&part.shape)).or_insert_with(|| {
+                    let mut place = |series: &Series| {
+                        let new = known.len();
+                        let place = *known.entry(series.clone()).or_insert(new);
+                        if place == new {
+                            expected.push((series.clone(), vec![Bucket::default(); answer.points]));
                         }
-                        expected.get_mut(series).unwrap()[point].add(bucket);
+                        place
+                    };
+                    let all = part.shape.series.iter();
+                    let group = &part.shape.group;
+                    all.map(|series| select(group, series).then(|| place(series))).collect()
+                });
+                for (place, bucket) in places.iter().zip(says) {
+                    if let Some(place) = place {
+                        expected[*place].1[point].add(bucket);
                     }
                 }
             }
         }
-        expected
+        expected.into_iter().collect()
     }
 }
 
