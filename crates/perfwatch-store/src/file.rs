@@ -110,7 +110,8 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    fn end(&self) -> u64 {
+    /// Where it ends.
+    pub(crate) fn end(&self) -> u64 {
         self.offset + self.head_length + self.body_length
     }
 

@@ -137,7 +137,8 @@ impl<'a> Sources<'a> {
                     opened.lists = chunk.pages.iter().cloned().map(Some).collect()
                 }
                 Part::File(name, meta) => {
-                    let (Some(file), Some(index)) = (self.files.get(name), self.indexes.get(name))
+                    let (Some(file), Some(index), Some(disk)) =
+                        (self.files.get(name), self.indexes.get(name), self.disk)
                     else {
                         continue;
                     };
@@ -146,7 +147,7 @@ impl<'a> Sources<'a> {
                         let (start, length) = group.axis_extent();
                         file.will_need(body_offset + start, length);
                         for (number, id) in group.pages().enumerate() {
-                            let list = reader.page(index, &**file, id)?;
+                            let list = reader.page(index, &**file, id, (self.indexes, disk))?;
                             let wanted =
                                 list.as_ref().is_some_and(|list| is_wanted(&group.name, list));
                             if let Some((start, length)) =

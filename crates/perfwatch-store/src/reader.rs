@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, each_event};
 use crate::file::{FileIndex, FileKind, FileName, TIERS};
 use crate::group::Group;
-use crate::layout::{Page, PageId, Series};
+use crate::layout::{Kind, Page, PageId, Series};
 use crate::parts::{Files, Sources, choose, chunks_of};
 use crate::plan::Plan;
 use crate::recent::Recent;
@@ -206,12 +206,17 @@ impl Reader {
         index: &FileIndex,
         file: &dyn Source,
         id: PageId,
+        (files, disk): (&Files, &dyn Disk),
     ) -> io::Result<Option<Arc<Page>>> {
         let known = || self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = known().get(&id) {
             return Ok(Some(Arc::clone(page)));
         }
-        let Some(page) = index.page(file, id)?.map(Arc::new) else { return Ok(None) };
+        let page = match index.page(file, id)? {
+            None => elsewhere(files, disk, id)?,
+            here => here,
+        };
+        let Some(page) = page.map(Arc::new) else { return Ok(None) };
         let mut pages = known();
         if pages.len() >= MAX_CACHED_PAGES {
             pages.clear();
@@ -250,7 +255,11 @@ impl RawGroup<'_> {
             for (position, one) in page.iter().flat_map(|page| page.series.iter().enumerate()) {
                 let values = group.values((number, position), opener)?.unwrap_or_default();
                 let rows = values.into_iter().skip(lead).zip(&within);
-                let values = rows.filter_map(|(value, within)| within.then_some(value)).collect();
+                // A ratio's are marks.
+                let has_values = !matches!(one.kind, Kind::Ratio { .. });
+                let value = |value: Option<i64>| value.filter(|_| has_values);
+                let values =
+                    rows.filter_map(|(one, within)| within.then_some(value(one))).collect();
                 series.push((one.clone(), values));
             }
         }
@@ -264,6 +273,16 @@ impl RawGroup<'_> {
         }
         each(&RawGroup { group: name, times: &times, covered: &covered, series })
     }
+}
+
+/// A list of series that is damaged where it should be, from another file that has it too.
+fn elsewhere(files: &Files, disk: &dyn Disk, id: PageId) -> io::Result<Option<Page>> {
+    for (name, index) in files.iter().filter(|(_, index)| index.pages.contains_key(&id)) {
+        if let Some(page) = index.page(&*disk.open(&name.to_string())?, id)? {
+            return Ok(Some(page));
+        }
+    }
+    Ok(None)
 }
 
 /// Tells the disk that the beginnings and the ends of these files will be read, where their indexes are: so they come

@@ -13,7 +13,7 @@ use crate::chunk::{Axis, COMMIT_LEVEL, Chunk, ChunkBuilder};
 use crate::column::Values;
 use crate::event::Event;
 use crate::file::TIERS;
-use crate::layout::{Layout, MAX_NAME_BYTES};
+use crate::layout::{Kind, Layout, MAX_NAME_BYTES};
 
 /// How long rows stay in memory after they were written.
 pub const MEMORY_NS: i64 = 600_000_000_000;
@@ -434,8 +434,11 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
             let mut columns = Vec::with_capacity(page.series.len());
             for series in &page.series {
                 let mut values = Values::with_capacity(rows.len() + 1);
+                // A ratio has no values, but a mark in every row that has it: a block may have rows that do not.
+                let mark = matches!(series.kind, Kind::Ratio { .. }).then_some(0);
                 if lead {
-                    values.push(earlier.and_then(|earlier| {
+                    values.push(mark.or_else(|| {
+                        let earlier = earlier?;
                         if same(&earlier.layout, layout) {
                             return earlier.value(index);
                         }
@@ -443,7 +446,7 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
                         earlier.value(names.position(|known| known == series)?)
                     }));
                 }
-                values.extend(groups.iter().map(|group| group.value(index)));
+                values.extend(groups.iter().map(|group| mark.or_else(|| group.value(index))));
                 columns.push(values);
                 index += 1;
             }

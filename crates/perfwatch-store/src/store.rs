@@ -75,6 +75,9 @@ impl Store {
         if let Some(Err(Error::InUse { path, holder })) = first {
             return Err(Error::InUse { path, holder });
         }
+        if let Some(Err(error)) = &first {
+            recent.report(Some(error.to_string()));
+        }
         let reader = Arc::new(Reader::new(Arc::clone(&shared), Some(Arc::clone(&recent))));
         let store = Self { recent: Arc::clone(&recent), reader: Arc::clone(&reader) };
         let run = move || {
