@@ -67,6 +67,9 @@ pub(crate) fn recover(
         }
     }
     let events: Vec<_> = of(FileKind::Events);
+    let sound = |(_, index): &&Indexed| index.loose_bytes == 0 && index.damaged_bytes == 0;
+    let last = events.last().filter(sound).cloned();
+    let last = last.map(|(name, index)| Output::reopen(&**disk, name, index)).transpose()?;
     let newest =
         files.iter().flat_map(|(_, index)| &index.chunks).max_by_key(|chunk| chunk.last_seq);
     found.newest = newest.map(|chunk| chunk.max_time);
@@ -81,7 +84,7 @@ pub(crate) fn recover(
         limits: Limits::new(options.clone()),
         next_number,
         tiers,
-        events: None,
+        events: last,
         event_files: events.into_iter().map(|(name, _)| name).collect(),
         caught_up: false,
     };
