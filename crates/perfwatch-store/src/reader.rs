@@ -78,6 +78,15 @@ pub struct Reader {
     pages: Mutex<HashMap<PageId, Arc<Page>>>,
 }
 
+/// The series of a group that were selected.
+#[derive(Default)]
+struct Chosen {
+    /// Where each is in the answer.
+    numbers: HashMap<Series, usize>,
+    /// For each list of series, positions in it and in the answer.
+    pages: HashMap<PageId, Vec<(usize, usize)>>,
+}
+
 /// A chunk that has a part of the answer.
 enum Part {
     File(FileName, Meta),
@@ -258,20 +267,23 @@ impl Reader {
             trouble: None,
         };
         let mut opener = Opener::new().map_err(Error::io("reading", "the store"))?;
-        let mut numbers: HashMap<Series, usize> = HashMap::new();
-        let mut chosen: HashMap<PageId, Vec<(usize, usize)>> = HashMap::new();
+        let mut groups: HashMap<String, Chosen> = HashMap::new();
         let mut rows = 0_u64;
         // Oldest first, so that the last reading of a counter is the last.
         for part in parts.iter().rev() {
             let mut trouble = None;
             let doing = Error::io("reading", part.name(disk));
             self.read_part(part, files, disk, &mut opener, &mut |group, name, opener| {
+                if !groups.contains_key(name) {
+                    groups.insert(name.to_owned(), Chosen::default());
+                }
+                let Some(Chosen { numbers, pages }) = groups.get_mut(name) else { return Ok(()) };
                 for (number, page) in group.pages.clone().into_iter().enumerate() {
                     let Some(page) = page else {
                         found.damaged += 1;
                         continue;
                     };
-                    let wanted = chosen.entry(page.id).or_insert_with(|| {
+                    let wanted = pages.entry(page.id).or_insert_with(|| {
                         let each = page.series.iter().enumerate();
                         let each = each.filter(|(_, series)| select(name, series));
                         each.map(|(position, series)| {
