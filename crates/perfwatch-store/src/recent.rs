@@ -13,7 +13,7 @@ use crate::chunk::{Axis, COMMIT_LEVEL, Chunk, ChunkBuilder};
 use crate::column::Values;
 use crate::event::Event;
 use crate::file::TIERS;
-use crate::layout::{Kind, Layout, MAX_NAME_BYTES};
+use crate::layout::{Kind, Layout};
 
 /// How long rows stay in memory after they were written.
 pub const MEMORY_NS: i64 = 600_000_000_000;
@@ -371,7 +371,7 @@ pub(crate) struct Adopted {
 fn limit(row: &mut Row) -> usize {
     let (mut room, mut left_out) = (MAX_SERIES, 0);
     row.groups.retain(|group| {
-        let fits = group.layout.series <= room && group.layout.group.len() <= MAX_NAME_BYTES;
+        let fits = group.layout.series <= room && group.layout.has_short_names;
         if fits {
             room -= group.layout.series;
         } else {
