@@ -80,7 +80,7 @@ impl Store {
         }
         let reader = Reader::new(Arc::clone(&shared), Some(Arc::clone(&recent)));
         let for_writer = Arc::clone(&recent);
-        let run = move || {
+        let write = move || {
             let recent = for_writer;
             let (writer, found) = loop {
                 let attempt =
@@ -91,14 +91,18 @@ impl Store {
                 }
                 let state = recent.wait_for_work(Some(RETRY));
                 if state.stopping {
-                    drop(state);
-                    recent.ended();
                     return;
                 }
             };
             recent.report(None);
             opened(&found);
             writer.run();
+        };
+        let ending = Arc::clone(&recent);
+        let run = move || {
+            // Lets go of the directory before it says so.
+            write();
+            ending.ended();
         };
         let spawned = thread::Builder::new().name("store".to_owned()).spawn(run);
         spawned.map_err(Error::io("starting a thread to write to", "the store"))?;

@@ -88,7 +88,6 @@ impl Writer {
                 break;
             }
         }
-        self.recent.ended();
     }
 
     fn work(&mut self) -> Result<()> {
