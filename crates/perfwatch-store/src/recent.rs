@@ -116,6 +116,8 @@ pub(crate) struct State {
     pub(crate) events: VecDeque<Event>,
     last_commit: Instant,
     wanted: bool,
+    /// Events before the first of those.
+    pub(crate) events_gone: u64,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
     pub(crate) health: Health,
@@ -133,6 +135,7 @@ impl Recent {
             last_commit: Instant::now().checked_sub(commit_interval).unwrap_or_else(Instant::now),
             wanted: false,
             stopping: false,
+            events_gone: 0,
             stopped: false,
             health: Health::default(),
         };
@@ -162,6 +165,7 @@ impl Recent {
         }
         self.changed.notify_all();
     }
+            state.events_gone += 1;
 
     /// Waits until there is something to write and its time has come, at most so long.
     pub(crate) fn wait_for_work(&self, retry: Option<Duration>) -> MutexGuard<'_, State> {
@@ -197,8 +201,11 @@ impl Recent {
         let mut state = self.lock();
         state.wanted = true;
         self.changed.notify_all();
-        let (last, until) = (state.next_seq.saturating_sub(1), Instant::now() + patience);
-        while state.health.durable_seq < last || !state.events.is_empty() {
+        let until = Instant::now() + patience;
+        // Counted from the first row of this run: numbers change when the files are opened late.
+        let rows = |state: &State, seq: u64| seq.saturating_sub(state.earlier);
+        let last = rows(&state, state.next_seq.saturating_sub(1));
+        while rows(&state, state.health.durable_seq) < last || !state.events.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || state.stopped {
                 return false;
@@ -252,11 +259,12 @@ impl Recent {
         self.changed.notify_all();
     }
 
-    /// Says that events up to so many are written.
-    pub(crate) fn events_written(&self, count: usize) {
+    /// Says that the first so many events of all are written.
+    pub(crate) fn events_written(&self, count: u64) {
         let mut state = self.lock();
-        let count = count.min(state.events.len());
-        state.events.drain(..count);
+        while state.events_gone < count && state.events.pop_front().is_some() {
+            state.events_gone += 1;
+        }
         self.changed.notify_all();
     }
 
