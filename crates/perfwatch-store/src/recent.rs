@@ -321,7 +321,9 @@ impl State {
         let newest = self.chunks.back().and_then(|chunk| chunk.head.times());
         let Some((_, newest)) = newest else { return };
         let is_old = |chunk: &Chunk| {
-            chunk.head.times().is_none_or(|(_, max)| newest.saturating_sub(max) > MEMORY_NS)
+            // One from the future, as after the clock was set back, is no newer.
+            let age = |max: i64| newest.abs_diff(max);
+            chunk.head.times().is_none_or(|(_, max)| age(max) > MEMORY_NS.unsigned_abs())
         };
         let is_sealed = |chunk: &Chunk| chunk.head.last_seq <= self.sealed_seq;
         while self.chunks.front().is_some_and(|chunk| is_old(chunk) && is_sealed(chunk)) {
