@@ -105,6 +105,8 @@ pub(crate) struct Recent {
 #[derive(Debug)]
 pub(crate) struct State {
     next_seq: u64,
+    /// Rows that an earlier run left behind: they are numbered first.
+    earlier: u64,
     /// Not packed yet.
     pending: Vec<Arc<Numbered>>,
     /// The row before the first that is not packed.
@@ -114,10 +116,10 @@ pub(crate) struct State {
     /// Rows up to this one are in blocks.
     pub(crate) sealed_seq: u64,
     pub(crate) events: VecDeque<Event>,
-    last_commit: Instant,
-    wanted: bool,
     /// Events before the first of those.
     pub(crate) events_gone: u64,
+    last_commit: Instant,
+    wanted: bool,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
     pub(crate) health: Health,
@@ -127,15 +129,16 @@ impl Recent {
     pub(crate) fn new(commit_interval: Duration) -> Self {
         let state = State {
             next_seq: 1,
+            earlier: 0,
             pending: Vec::new(),
             before: None,
             chunks: VecDeque::new(),
             sealed_seq: 0,
             events: VecDeque::new(),
+            events_gone: 0,
             last_commit: Instant::now().checked_sub(commit_interval).unwrap_or_else(Instant::now),
             wanted: false,
             stopping: false,
-            events_gone: 0,
             stopped: false,
             health: Health::default(),
         };
@@ -162,10 +165,10 @@ impl Recent {
         state.events.push_back(event);
         while state.events.len() > MAX_WAITING_EVENTS {
             state.events.pop_front();
+            state.events_gone += 1;
         }
         self.changed.notify_all();
     }
-            state.events_gone += 1;
 
     /// Waits until there is something to write and its time has come, at most so long.
     pub(crate) fn wait_for_work(&self, retry: Option<Duration>) -> MutexGuard<'_, State> {
@@ -362,6 +365,7 @@ impl State {
         }
         self.chunks = chunks;
         self.sealed_seq = found.sealed_seq;
+        self.earlier = shift;
         self.health.durable_seq = shift;
     }
 }
