@@ -32,10 +32,10 @@ fn whole() -> (Load, Files) {
         let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
         while load.rows() < ROWS - (1 - run) * 100 {
             store.append(load.row());
-            if load.rows() % 20 == 0 {
+            if load.rows().is_multiple_of(20) {
                 assert!(store.flush(PATIENCE));
             }
-            if load.rows() % 1000 == 0 {
+            if load.rows().is_multiple_of(1000) {
                 store.event(event(load.rows() as i64));
                 load.change_layout();
             }
