@@ -58,16 +58,24 @@ pub struct Answer {
 /// What is selected, as far as it has been found.
 struct Selection<'a> {
     select: &'a mut dyn FnMut(&str, &Series) -> bool,
-    /// Of each list of series, the positions of those that are selected and their places in the answer.
-    chosen: HashMap<PageId, Vec<(usize, usize)>>,
-    places: HashMap<Series, usize>,
+    groups: HashMap<Arc<str>, Chosen>,
     found: Vec<Series>,
 }
 
+/// The series of a group that are selected. Two groups may have series of the same name.
+#[derive(Default)]
+struct Chosen {
+    /// Where each is in the answer.
+    places: HashMap<Series, usize>,
+    /// For each list of series, positions in it and in the answer.
+    pages: HashMap<PageId, Vec<(usize, usize)>>,
+}
+
 impl Selection<'_> {
-    fn of(&mut self, group: &str, page: &Page) -> &[(usize, usize)] {
-        let Self { select, chosen, places, found } = self;
-        chosen.entry(page.id).or_insert_with(|| {
+    fn of(&mut self, group: &Arc<str>, page: &Page) -> &[(usize, usize)] {
+        let Self { select, groups, found } = self;
+        let Chosen { places, pages } = groups.entry(Arc::clone(group)).or_default();
+        pages.entry(page.id).or_insert_with(|| {
             let mut selected = Vec::new();
             for (position, series) in page.series.iter().enumerate() {
                 if select(group, series) {
@@ -95,8 +103,7 @@ pub(crate) fn answer(
     let plan = planned(query, files, memory)?;
     let mut parts = choose(&plan.0, files, memory);
     let (plan, interval) = plan;
-    let mut selection =
-        Selection { select, chosen: HashMap::new(), places: HashMap::new(), found: Vec::new() };
+    let mut selection = Selection { select, groups: HashMap::new(), found: Vec::new() };
     let mut points: Vec<Vec<Summary>> = Vec::new();
     let (mut damaged, mut rows) = (0, 0_u64);
     let mut opener = Opener::new().map_err(Error::io("reading", path()))?;

@@ -80,6 +80,11 @@ impl fmt::Display for FileName {
 impl FileName {
     /// What a name says. None for a file that is not the store's.
     pub(crate) fn parse(name: &str) -> Option<Self> {
+        // What would be written otherwise is somebody else's.
+        Self::understand(name).filter(|known| known.to_string() == name)
+    }
+
+    fn understand(name: &str) -> Option<Self> {
         let (stem, extension) = name.rsplit_once('.')?;
         if extension == "events" {
             return Some(Self { number: stem.parse().ok()?, kind: FileKind::Events });

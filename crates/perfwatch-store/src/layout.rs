@@ -28,6 +28,17 @@ pub struct Series {
     pub kind: Kind,
 }
 
+impl Series {
+    /// Its name, and of a ratio those of its counters.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let terms = match &self.kind {
+            Kind::Ratio { numerator, denominator } => [Some(numerator), Some(denominator)],
+            _ => [None, None],
+        };
+        terms.into_iter().flatten().chain([&self.name]).map(|name| &**name)
+    }
+}
+
 /// How the values of a series are to be understood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -53,6 +64,8 @@ pub struct Layout {
     pub(crate) group: Arc<str>,
     pub(crate) pages: Vec<Arc<Page>>,
     pub(crate) series: usize,
+    /// Whether every name is short enough.
+    pub(crate) has_short_names: bool,
 }
 
 impl Layout {
@@ -60,7 +73,9 @@ impl Layout {
     pub fn new(group: &str, series: impl IntoIterator<Item = Series>) -> Arc<Self> {
         let series: Vec<_> = series.into_iter().collect();
         let pages = paged(series.iter().cloned(), RAW_PAGE);
-        Arc::new(Self { group: group.into(), pages, series: series.len() })
+        let mut names = series.iter().flat_map(Series::names).chain([group]);
+        let has_short_names = names.all(|name| name.len() <= MAX_NAME_BYTES);
+        Arc::new(Self { group: group.into(), pages, series: series.len(), has_short_names })
     }
 
     /// Its series.

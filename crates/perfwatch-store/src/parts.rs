@@ -117,7 +117,7 @@ impl<'a> Sources<'a> {
         &mut self,
         reader: &Reader,
         parts: Vec<Part>,
-        mut is_wanted: impl FnMut(&str, &Page) -> bool,
+        mut is_wanted: impl FnMut(&Arc<str>, &Page) -> bool,
     ) -> io::Result<Vec<OpenPart>> {
         for part in &parts {
             if let Part::File(name, meta) = part {

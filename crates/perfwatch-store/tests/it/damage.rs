@@ -29,13 +29,13 @@ fn whole() -> (Load, Files) {
     let disk = SimDisk::new();
     let mut load = Load::new(5, 2).steady(EVERY);
     for run in 0..2 {
-        let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+        let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
         while load.rows() < ROWS - (1 - run) * 100 {
             store.append(load.row());
-            if load.rows() % 20 == 0 {
+            if load.rows().is_multiple_of(20) {
                 assert!(store.flush(PATIENCE));
             }
-            if load.rows() % 1000 == 0 {
+            if load.rows().is_multiple_of(1000) {
                 store.event(event(load.rows() as i64));
                 load.change_layout();
             }
@@ -108,7 +108,7 @@ fn try_one(load: &Load, files: &Files, name: &str, damage: Damage, rest: &BTreeS
     assert!(rest.is_subset(&whole), "a reader misses rows of other files");
 
     let began = Instant::now();
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     assert!(began.elapsed() < Duration::from_secs(1), "opened in {:?}", began.elapsed());
     assert_eq!(store.health().trouble, None);
     let there = disk.files();
@@ -134,7 +134,7 @@ fn try_one(load: &Load, files: &Files, name: &str, damage: Damage, rest: &BTreeS
     let new = load.truth.rows.iter().map(|row| row.time).filter(|time| *time > from);
     assert!(new.into_iter().all(|time| whole.contains(&time)), "new rows are lost");
     assert!(store.close(PATIENCE));
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     let again = check(store.reader(), &load.truth);
     assert_eq!(again.len(), whole.len());
 }
@@ -182,7 +182,10 @@ fn a_file_in_which_nothing_can_be_read_is_set_aside() {
     files.insert(name.clone(), garbage.clone());
     let disk = SimDisk::holding(files);
     let (tell, told) = std::sync::mpsc::channel();
-    let store = Store::on(disk.arc(), eager(), move |found| tell.send(found.clone()).unwrap());
+    let store = Store::on(disk.arc(), eager(), move |found, _| {
+        tell.send(found.clone()).unwrap();
+        Vec::new()
+    });
     let store = store.unwrap();
     let found = told.recv_timeout(PATIENCE).unwrap();
     assert_eq!(found.set_aside.len(), 1);
@@ -212,7 +215,7 @@ fn what_a_newer_version_wrote_is_refused_and_left_alone() {
             matches!(refused, Err(Error::Newer { found, known, .. }) if (found, known) == (FORMAT + 1, FORMAT)),
             "{name}: {refused:?}"
         );
-        let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+        let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
         load.truth.restarted();
         let before = load.truth.rows.len();
         for _ in 0..3 {

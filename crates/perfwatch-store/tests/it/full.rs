@@ -27,7 +27,7 @@ fn run(ops: &[Op], after: u64, times: u64, errno: i32) -> bool {
     let disk = SimDisk::new();
     let mut load = Load::new(4, 1).steady(20 * SECOND);
     disk.fail(ops, after, times, errno);
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     for _ in 0..25 {
         for _ in 0..20 {
             let began = Instant::now();
@@ -51,7 +51,7 @@ fn run(ops: &[Op], after: u64, times: u64, errno: i32) -> bool {
     };
     check(&store);
     let disk = disk.power_cut(after);
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     check(&store);
     failed
 }
@@ -80,7 +80,7 @@ fn what_a_failed_sync_was_for_is_written_elsewhere() {
 #[test]
 fn history_goes_on_when_there_is_space_again() {
     let disk = SimDisk::new();
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     let mut load = Load::new(4, 2).steady(10 * SECOND);
     (0..200).for_each(|_| append(&store, &mut load));
     assert!(store.flush(PATIENCE));
@@ -100,14 +100,14 @@ fn history_goes_on_when_there_is_space_again() {
     }
     flush_soon(&store);
     let disk = disk.power_cut(1);
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     assert_eq!(numbers(store.reader()), (0..500).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_sync_that_hangs_delays_nothing_but_itself() {
     let disk = SimDisk::new();
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     let mut load = Load::new(4, 2).steady(10 * SECOND);
     disk.block(&[Op::Sync]);
     store.append(load.row());
@@ -128,7 +128,7 @@ fn a_cap_of_bytes_is_kept() {
     const CAP: u64 = 1 << 20;
     let disk = SimDisk::new();
     let options = Options { max_bytes: CAP, ..eager() };
-    let store = Store::on(disk.arc(), options, |_| {}).unwrap();
+    let store = Store::on(disk.arc(), options, |_, _| Vec::new()).unwrap();
     let mut load = Load::new(8, 8).steady(5 * SECOND);
     let mut largest = 0;
     for _ in 0..300 {
@@ -153,11 +153,11 @@ fn what_is_too_old_goes() {
     let mut load = Load::new(8, 1).steady(60 * SECOND);
     // Age removes a segment an hour: each start begins a new one.
     for _ in 0..12 {
-        let store = Store::on(disk.arc(), options.clone(), |_| {}).unwrap();
+        let store = Store::on(disk.arc(), options.clone(), |_, _| Vec::new()).unwrap();
         (0..800).for_each(|_| append(&store, &mut load));
         assert!(store.close(PATIENCE));
     }
-    let store = Store::on(disk.arc(), options, |_| {}).unwrap();
+    let store = Store::on(disk.arc(), options, |_, _| Vec::new()).unwrap();
     let there = numbers(store.reader());
     assert!(there[0] > 800, "{}", there[0]);
     assert!(there.len() >= 1_440);
@@ -166,8 +166,8 @@ fn what_is_too_old_goes() {
 #[test]
 fn a_second_store_is_told_who_has_the_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), eager(), |_| {}).unwrap();
-    match Store::open(directory.path(), eager(), |_| {}) {
+    let store = Store::open(directory.path(), eager(), |_, _| Vec::new()).unwrap();
+    match Store::open(directory.path(), eager(), |_, _| Vec::new()) {
         Err(Error::InUse { holder, .. }) => assert_eq!(holder, std::process::id().to_string()),
         other => panic!("{other:?}"),
     }
@@ -179,13 +179,13 @@ fn a_second_store_is_told_who_has_the_directory() {
 #[test]
 fn a_disk_nobody_may_write_to_is_read() {
     let disk = SimDisk::new();
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     let mut load = Load::new(8, 1).steady(SECOND);
     (0..100).for_each(|_| append(&store, &mut load));
     assert!(store.close(PATIENCE));
     let before = disk.files();
     disk.make_read_only();
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     (0..100).for_each(|_| append(&store, &mut load));
     assert!(!store.flush(Duration::from_millis(50)));
     assert_eq!(numbers(store.reader()), (0..200).collect::<Vec<_>>());

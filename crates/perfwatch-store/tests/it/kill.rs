@@ -41,7 +41,7 @@ fn child() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let run: u64 = std::env::var(RUN).unwrap().parse().unwrap();
     let options = Options { commit_interval: Duration::from_millis(1), ..Options::default() };
-    let store = Store::open(Path::new(&directory), options, |_| {}).unwrap();
+    let store = Store::open(Path::new(&directory), options, |_, _| Vec::new()).unwrap();
     let layout = Layout::new(
         "g",
         [series("number", Kind::Counter), series("g", Kind::Gauge), series("run", Kind::Gauge)],

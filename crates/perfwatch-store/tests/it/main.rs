@@ -3,6 +3,7 @@
 
 mod damage;
 mod edges;
+mod format;
 mod full;
 mod kill;
 mod load;

@@ -41,7 +41,7 @@ impl World {
         let mut rng = Rng::new(seed ^ 0xabcd);
         let load = Load::new(seed, 1 + rng.below(4));
         let disk = SimDisk::new();
-        let store = Some(Store::on(disk.arc(), eager(), |_| {}).unwrap());
+        let store = Some(Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap());
         Self { load, disk, store, acknowledged: 0, log: Vec::new() }
     }
 
@@ -116,7 +116,7 @@ impl World {
     }
 
     fn open(&mut self) {
-        self.store = Some(Store::on(self.disk.arc(), eager(), |_| {}).unwrap());
+        self.store = Some(Store::on(self.disk.arc(), eager(), |_, _| Vec::new()).unwrap());
         self.load.truth.restarted();
         assert_eq!(self.store().health().trouble, None, "after opening");
     }

@@ -17,7 +17,7 @@ const PICTURES: u64 = 12;
 
 /// Opens what a power cut left and looks at everything.
 fn verify(disk: &SimDisk, truth: &Truth, acknowledged: u64) -> Store {
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     assert_eq!(store.health().trouble, None);
     let acknowledged = &truth.rows[..acknowledged as usize];
     let whole = truth.check_rows(store.reader()).unwrap();
@@ -55,7 +55,7 @@ fn program(seed: u64) -> (Truth, Vec<Picture>) {
     let disk = SimDisk::new();
     let pictures: Vec<u64> = (0..PICTURES).map(|_| load.rng.below(160)).collect();
     disk.take_pictures(pictures);
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     while disk.changes() < 160 && load.rows() < 3_000 {
         for _ in 0..1 + load.rng.below(60) {
             if load.rng.one_in(200) {

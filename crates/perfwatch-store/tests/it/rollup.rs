@@ -22,7 +22,7 @@ fn compare(load: &Load, store: &Store, width: i64, end: i64) -> usize {
 #[test]
 fn a_bucket_of_a_rollup_is_the_sum_of_its_rows() {
     let disk = SimDisk::new();
-    let store = Store::on(disk.arc(), eager(), |_| {}).unwrap();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
     let mut load = Load::new(7, 12).steady(EVERY);
     for number in 0..DAYS * 86_400 * SECOND / EVERY {
         store.append(load.row());
