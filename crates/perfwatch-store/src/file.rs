@@ -184,9 +184,10 @@ impl FileIndex {
                 }
             }
             RecordKind::Chunk => {
-                self.chunks.extend(ChunkHead::decode(&record.head).and_then(|head| {
+                let head = ChunkHead::decode(&record.head);
+                self.chunks.extend(head.and_then(|head| {
                     meta(&head, record.offset, overhead(&record.head), record.body_length)
-                }))
+                }));
             }
             RecordKind::End => self.finished = true,
             RecordKind::Event | RecordKind::Index => {}
