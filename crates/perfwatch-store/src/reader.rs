@@ -208,11 +208,14 @@ impl Reader {
         &self,
         mut answer: impl FnMut(&BTreeMap<FileName, Arc<FileIndex>>, Option<&dyn Disk>) -> Result<Answer>,
     ) -> Result<Answer> {
-        for _ in 0..ATTEMPTS {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
             let answered = self.files().and_then(|(files, disk)| answer(&files, disk.as_deref()));
             match answered {
-                Err(error) if error.is_gone() => {}
+                Err(error) if error.is_gone() && left > 0 => {}
                 Err(Error::TooMuch(reason)) => return Err(Error::TooMuch(reason)),
+                // Gone again and again: the directory itself was removed.
                 Err(error) if self.recent.is_some() => {
                     let answer = answer(&BTreeMap::new(), None)?;
                     return Ok(Answer { trouble: Some(error.to_string()), ..answer });
@@ -220,7 +223,6 @@ impl Reader {
                 other => return other,
             }
         }
-        Err(Error::TooMuch("files go faster than they can be read".to_owned()))
     }
 
     fn answer(
