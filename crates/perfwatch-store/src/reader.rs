@@ -190,14 +190,17 @@ impl Reader {
         &self,
         mut answer: impl FnMut(&Files, Option<&dyn Disk>, &[Arc<Chunk>]) -> Result<Answer>,
     ) -> Result<Answer> {
-        for _ in 0..ATTEMPTS {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
             // Before the files: what goes from memory meanwhile is in them by then.
             let memory = self.memory()?;
             let answered =
                 self.files().and_then(|(files, disk)| answer(&files, disk.as_deref(), &memory));
             match answered {
-                Err(error) if error.is_gone() => {}
+                Err(error) if error.is_gone() && left > 0 => {}
                 Err(Error::TooMuch(reason)) => return Err(Error::TooMuch(reason)),
+                // Gone again and again: the directory itself was removed.
                 Err(error) if self.recent.is_some() => {
                     let answer = answer(&Files::new(), None, &memory)?;
                     return Ok(Answer { trouble: Some(error.to_string()), ..answer });
@@ -205,7 +208,6 @@ impl Reader {
                 other => return other,
             }
         }
-        Err(Error::TooMuch("files go faster than they can be read".to_owned()))
     }
 
     /// Chunks in memory: none in a process that does not write.

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod answers;
 mod commands;
 mod faults;
+mod history;
 mod http;
 mod live;
 mod parity;
 mod process;
+mod storage_faults;
