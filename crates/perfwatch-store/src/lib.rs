@@ -1,14 +1,18 @@
 //! The embedded time-series store.
 #![allow(missing_docs)]
 
+mod backup;
 mod bytes;
+mod check;
 mod chunk;
 mod column;
+mod compact;
 pub mod disk;
 mod error;
 mod event;
 mod file;
 mod group;
+mod info;
 mod join;
 mod layout;
 mod plan;
@@ -16,20 +20,27 @@ mod reader;
 mod recent;
 mod record;
 mod recover;
+mod restore;
 mod retention;
+mod rows;
 mod store;
 mod summary;
 mod writer;
 
+pub use backup::Copied;
+pub use check::{Checked, Damage};
+pub use compact::{Compacted, compact};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use file::{TIERS, Tier};
+pub use info::{Info, TierInfo};
 pub use layout::{Kind, Layout, MAX_NAME_BYTES, Series};
 pub use plan::Resolution;
-pub use reader::{Answer, MAX_POINTS, MAX_SERIES_PER_QUERY, Query, RawGroup, Reader};
+pub use reader::{Answer, MAX_POINTS, MAX_SERIES_PER_QUERY, Query, Reader};
 pub use recent::{GroupRow, Health, MAX_SERIES, MEMORY_NS, Row};
 pub use record::FORMAT;
 pub use recover::Found;
 pub use retention::Options;
+pub use rows::{RawChunk, RawGroup};
 pub use store::Store;
 pub use summary::Summary;

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::backup::Bundle;
 use crate::chunk::{Body, Chunk, ChunkHead, Opener};
 use crate::disk::{Directory, Disk, Source};
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ pub const MAX_POINTS: u64 = 11_000;
 const MAX_CACHED_PAGES: usize = 512;
 
 /// How often a question is begun anew because a file went while it was read.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub struct Answer {
 /// Reads a store.
 #[derive(Debug)]
 pub struct Reader {
-    disk: SharedDisk,
+    pub(crate) disk: SharedDisk,
     recent: Option<Arc<Recent>>,
     files: Mutex<BTreeMap<FileName, Arc<FileIndex>>>,
     pages: Mutex<HashMap<PageId, Arc<Page>>>,
@@ -89,9 +90,12 @@ impl Reader {
         Self { disk, recent, files: Mutex::default(), pages: Mutex::default() }
     }
 
-    /// Reads the files of a directory, beside whoever writes them. It sees what is committed.
+    /// Reads the files of a directory, beside whoever writes them, or a backup. It sees what is committed.
     pub fn open(path: &Path) -> Result<Self> {
-        let disk: Arc<dyn Disk> = Arc::new(Directory::read(path)?);
+        let disk: Arc<dyn Disk> = match path.is_file() {
+            true => Arc::new(Bundle::read(path)?),
+            false => Arc::new(Directory::read(path)?),
+        };
         Ok(Self::on(disk))
     }
 
@@ -110,31 +114,6 @@ impl Reader {
         self.attempt(|files, disk| self.answer(query, &mut select, files, disk))
     }
 
-    /// Shows every raw row of a range, group by group, in the order in which they were taken in.
-    pub fn rows(
-        &self,
-        (from, to): (i64, i64),
-        mut each: impl FnMut(&RawGroup<'_>) -> io::Result<()>,
-    ) -> Result<()> {
-        let (files, disk) = self.files()?;
-        let plan = Plan { from, step: 1, points: u64::MAX, tier: 0, to };
-        let mut opener = Opener::new().map_err(Error::io("reading", "the store"))?;
-        for part in self.parts(&plan, &files)?.into_iter().rev() {
-            let doing = || Error::io("exporting", part.name(disk.as_deref()));
-            let read = self.read_part(
-                &part,
-                &files,
-                disk.as_deref(),
-                &mut opener,
-                &mut |group, name, opener| {
-                    RawGroup::show(group, name, (from, to), opener, &mut each)
-                },
-            );
-            read.map_err(doing())?;
-        }
-        Ok(())
-    }
-
     /// Events of a range, oldest first.
     pub fn events(&self, (from, to): (i64, i64)) -> Result<Vec<Event>> {
         let mut events = Vec::new();
@@ -144,8 +123,9 @@ impl Reader {
             }
         };
         if let (files, Some(disk)) = self.files()? {
-            for name in files.keys().filter(|name| name.kind == FileKind::Events) {
-                let path = disk.path().join(name.to_string());
+            let has_events = |kind| matches!(kind, FileKind::Events | FileKind::Bundle);
+            for name in files.keys().filter(|name| has_events(name.kind)) {
+                let path = disk.path_of(&name.to_string());
                 let read =
                     disk.open(&name.to_string()).and_then(|file| each_event(&*file, &mut take));
                 match read.map_err(Error::io("reading", path)) {
@@ -174,6 +154,13 @@ impl Reader {
             extents.extend(min.zip(max).map(|(min, max)| (tier.name, min, max)));
         }
         Ok(extents)
+    }
+
+    /// Where the files are.
+    pub(crate) fn disk(&self) -> Result<Arc<dyn Disk>> {
+        let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let absent = || io::Error::from(io::ErrorKind::NotFound);
+        disk.ok_or_else(|| Error::io("opening", "the history")(absent()))
     }
 
     /// What is in the files, as far as it can be read.
@@ -310,15 +297,6 @@ impl Reader {
         Ok(found)
     }
 
-    /// The chunks of raw rows of a range, newest first.
-    fn parts(&self, plan: &Plan, files: &BTreeMap<FileName, Arc<FileIndex>>) -> Result<Vec<Part>> {
-        let memory = match &self.recent {
-            Some(recent) => recent.chunks().map_err(Error::io("reading", "memory"))?,
-            None => Vec::new(),
-        };
-        Ok(choose(plan, files, &memory))
-    }
-
     /// Time from one raw row to the next: the middle one of those of some chunks.
     fn interval(
         &self,
@@ -403,54 +381,9 @@ impl Reader {
 impl Part {
     fn name(&self, disk: Option<&dyn Disk>) -> std::path::PathBuf {
         match (self, disk) {
-            (Self::File(name, _), Some(disk)) => disk.path().join(name.to_string()),
+            (Self::File(name, _), Some(disk)) => disk.path_of(&name.to_string()),
             _ => "memory".into(),
         }
-    }
-}
-
-/// Raw rows of one group of one chunk.
-#[derive(Debug)]
-pub struct RawGroup<'a> {
-    /// The group's name.
-    pub group: &'a str,
-    /// Time of each row.
-    pub times: &'a [i64],
-    /// What each row covers, as [`crate::GroupRow::covered`].
-    pub covered: &'a [u64],
-    /// Every series with its values, one for each row. Ratios have none.
-    pub series: Vec<(Series, Vec<Option<i64>>)>,
-}
-
-impl RawGroup<'_> {
-    fn show(
-        group: &mut Group<'_>,
-        name: &str,
-        (from, to): (i64, i64),
-        opener: &mut Opener,
-        each: &mut impl FnMut(&RawGroup<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let within: Vec<bool> =
-            group.axis.times.iter().map(|time| (from..to).contains(time)).collect();
-        let lead = usize::from(group.lead());
-        let mut series = Vec::new();
-        for (number, page) in group.pages.clone().into_iter().enumerate() {
-            for (position, one) in page.iter().flat_map(|page| page.series.iter().enumerate()) {
-                let values = group.values((number, position), opener)?.unwrap_or_default();
-                let rows = values.into_iter().skip(lead).zip(&within);
-                let values = rows.filter_map(|(value, within)| within.then_some(value)).collect();
-                series.push((one.clone(), values));
-            }
-        }
-        fn kept<T: Copy>(all: &[T], within: &[bool]) -> Vec<T> {
-            all.iter().zip(within).filter_map(|(one, within)| within.then_some(*one)).collect()
-        }
-        let (times, covered) =
-            (kept(&group.axis.times, &within), kept(&group.axis.covered, &within));
-        if times.is_empty() {
-            return Ok(());
-        }
-        each(&RawGroup { group: name, times: &times, covered: &covered, series })
     }
 }
 
@@ -469,7 +402,7 @@ fn refresh(
     name: FileName,
     known: &Arc<FileIndex>,
 ) -> Result<Option<Arc<FileIndex>>> {
-    let doing = || Error::io("reading", disk.path().join(name.to_string()));
+    let doing = || Error::io("reading", disk.path_of(&name.to_string()));
     let file = disk.open(&name.to_string()).map_err(doing())?;
     if file.length().map_err(doing())? == known.walked + known.loose_bytes {
         return Ok(None);
