@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod commands;
+mod database;
 mod faults;
 mod http;
 mod live;
