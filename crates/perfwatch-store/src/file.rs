@@ -207,7 +207,15 @@ impl FileIndex {
         let end = record_at(file, offset, length)?.filter(|end| end.kind == RecordKind::End);
         let Some(at) = end.and_then(|end| Input(&end.head).fixed_u64()) else { return Ok(None) };
         let index = record_at(file, at, length)?.filter(|index| index.kind == RecordKind::Index);
-        Ok(index.and_then(|index| Self::decode(&index.head)).map(|index| Self {
+        // Checksums keep accidents out, and this whoever made the file to do harm.
+        let fits = |index: &Self| {
+            index.chunks.iter().all(|chunk| {
+                let end = chunk.offset.checked_add(chunk.head_length);
+                end.and_then(|end| end.checked_add(chunk.body_length))
+                    .is_some_and(|end| end <= length)
+            })
+        };
+        Ok(index.and_then(|index| Self::decode(&index.head)).filter(fits).map(|index| Self {
             walked: length,
             finished: true,
             ..index

@@ -114,6 +114,31 @@ impl Reader {
         self.attempt(|files, disk| self.answer(query, &mut select, files, disk))
     }
 
+    /// Shows every raw row of a range, group by group, in the order in which they were taken in.
+    pub fn rows(
+        &self,
+        (from, to): (i64, i64),
+        mut each: impl FnMut(&RawGroup<'_>) -> io::Result<()>,
+    ) -> Result<()> {
+        let (files, disk) = self.files()?;
+        let plan = Plan { from, step: 1, points: u64::MAX, tier: 0, to };
+        let mut opener = Opener::new().map_err(Error::io("reading", "the store"))?;
+        for part in self.parts(&plan, &files)?.into_iter().rev() {
+            let doing = || Error::io("exporting", part.name(disk.as_deref()));
+            let read = self.read_part(
+                &part,
+                &files,
+                disk.as_deref(),
+                &mut opener,
+                &mut |group, name, opener| {
+                    RawGroup::show(group, name, (from, to), opener, &mut each)
+                },
+            );
+            read.map_err(doing())?;
+        }
+        Ok(())
+    }
+
     /// Events of a range, oldest first.
     pub fn events(&self, (from, to): (i64, i64)) -> Result<Vec<Event>> {
         let mut events = Vec::new();
@@ -297,6 +322,15 @@ impl Reader {
         Ok(found)
     }
 
+    /// The chunks of raw rows of a range, newest first.
+    fn parts(&self, plan: &Plan, files: &BTreeMap<FileName, Arc<FileIndex>>) -> Result<Vec<Part>> {
+        let memory = match &self.recent {
+            Some(recent) => recent.chunks().map_err(Error::io("reading", "memory"))?,
+            None => Vec::new(),
+        };
+        Ok(choose(plan, files, &memory))
+    }
+
     /// Time from one raw row to the next: the middle one of those of some chunks.
     fn interval(
         &self,
@@ -384,6 +418,51 @@ impl Part {
             (Self::File(name, _), Some(disk)) => disk.path_of(&name.to_string()),
             _ => "memory".into(),
         }
+    }
+}
+
+/// Raw rows of one group of one chunk.
+#[derive(Debug)]
+pub struct RawGroup<'a> {
+    /// The group's name.
+    pub group: &'a str,
+    /// Time of each row.
+    pub times: &'a [i64],
+    /// What each row covers, as [`crate::GroupRow::covered`].
+    pub covered: &'a [u64],
+    /// Every series with its values, one for each row. Ratios have none.
+    pub series: Vec<(Series, Vec<Option<i64>>)>,
+}
+
+impl RawGroup<'_> {
+    fn show(
+        group: &mut Group<'_>,
+        name: &str,
+        (from, to): (i64, i64),
+        opener: &mut Opener,
+        each: &mut impl FnMut(&RawGroup<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let within: Vec<bool> =
+            group.axis.times.iter().map(|time| (from..to).contains(time)).collect();
+        let lead = usize::from(group.lead());
+        let mut series = Vec::new();
+        for (number, page) in group.pages.clone().into_iter().enumerate() {
+            for (position, one) in page.iter().flat_map(|page| page.series.iter().enumerate()) {
+                let values = group.values((number, position), opener)?.unwrap_or_default();
+                let rows = values.into_iter().skip(lead).zip(&within);
+                let values = rows.filter_map(|(value, within)| within.then_some(value)).collect();
+                series.push((one.clone(), values));
+            }
+        }
+        fn kept<T: Copy>(all: &[T], within: &[bool]) -> Vec<T> {
+            all.iter().zip(within).filter_map(|(one, within)| within.then_some(*one)).collect()
+        }
+        let (times, covered) =
+            (kept(&group.axis.times, &within), kept(&group.axis.covered, &within));
+        if times.is_empty() {
+            return Ok(());
+        }
+        each(&RawGroup { group: name, times: &times, covered: &covered, series })
     }
 }
 

@@ -17,12 +17,12 @@ pub struct RawChunk {
     /// Whether the first row was taken in right after the last of the chunk that was shown before.
     pub continues: bool,
     /// The rows, group by group. A group that is damaged is not there.
-    pub groups: Vec<RawGroup>,
+    pub groups: Vec<GroupRows>,
 }
 
 /// Raw rows of one group.
 #[derive(Debug)]
-pub struct RawGroup {
+pub struct GroupRows {
     /// The group's name.
     pub group: Arc<str>,
     /// Time of each row.
@@ -36,7 +36,7 @@ pub struct RawGroup {
 impl Reader {
     /// Shows every chunk that has rows of a range, with all of its rows, and of them the series that `select` accepts.
     /// Sees what is committed, at one moment. Returns how much could not be read.
-    pub fn rows(
+    pub fn chunks(
         &self,
         (from, to): (i64, i64),
         mut select: impl FnMut(&Series) -> bool,
@@ -70,7 +70,7 @@ fn read(
     opener: &mut Opener,
     select: &mut dyn FnMut(&Series) -> bool,
     damaged: &mut u64,
-) -> io::Result<Vec<RawGroup>> {
+) -> io::Result<Vec<GroupRows>> {
     let mut groups = Vec::new();
     let Some(file) = files.get(number) else { return Ok(groups) };
     let Some((head, offset)) = meta.head(&*file.file)? else {
@@ -100,7 +100,7 @@ fn raw_group(
     opener: &mut Opener,
     select: &mut dyn FnMut(&Series) -> bool,
     damaged: &mut u64,
-) -> io::Result<Option<RawGroup>> {
+) -> io::Result<Option<GroupRows>> {
     let Some(mut group) = Group::open(0, head, body, pages.to_vec(), opener)? else {
         return Ok(None);
     };
@@ -118,5 +118,5 @@ fn raw_group(
         }
     }
     let (times, covered) = (group.axis.times, group.axis.covered);
-    Ok(Some(RawGroup { group: Arc::clone(&head.name), times, covered, series }))
+    Ok(Some(GroupRows { group: Arc::clone(&head.name), times, covered, series }))
 }

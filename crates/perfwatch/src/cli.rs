@@ -193,7 +193,7 @@ pub(crate) enum CompareFormat {
 }
 
 const EXPORT_SHAPES: &str = "\
-Shapes, each with a first line that tells its version:
+Shapes, the first two with a line that tells their version:
   ndjson       {\"perfwatch_export\":1}
                {\"time\":\"2026-11-23T03:12:05.123Z\",\"section\":\"cpu\",\"covered_ns\":5000000000,
                 \"values\":{\"cpu.usage_percent\":12.3}}          a line for each section of each sample

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use perfwatch_metrics::{Kept, catalog};
-use perfwatch_store::{RawChunk, RawGroup, Reader, Series};
+use perfwatch_store::{GroupRows, RawChunk, Reader, Series};
 
 use super::{Known, SectionRow, VERSION, text};
 use crate::history::views;
@@ -107,7 +107,7 @@ fn each_row(
     let mut written = Ok(());
     let mut read = Wanted::new(selectors);
     let select = |series: &Series| read.get(series).is_some();
-    let damaged = reader.rows(span, select, |chunk| {
+    let damaged = reader.chunks(span, select, |chunk| {
         if !chunk.continues {
             before.clear();
         }
@@ -136,7 +136,7 @@ fn each_row(
 
 /// The rows of a chunk, each with its sections, in the order of their names.
 struct Transposed {
-    groups: Vec<(RawGroup, Vec<(Rc<Known>, usize)>)>,
+    groups: Vec<(GroupRows, Vec<(Rc<Known>, usize)>)>,
     next: Vec<usize>,
 }
 
@@ -201,10 +201,10 @@ mod tests {
 
     use super::*;
 
-    fn group(name: &str, times: &[i64]) -> RawGroup {
+    fn group(name: &str, times: &[i64]) -> GroupRows {
         let values = times.iter().map(|time| Some(*time)).collect();
         let series = Series { name: "memory.total_bytes".into(), kind: Kind::Gauge };
-        RawGroup {
+        GroupRows {
             group: name.into(),
             times: times.to_vec(),
             covered: vec![1; times.len()],

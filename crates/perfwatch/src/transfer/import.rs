@@ -189,7 +189,7 @@ impl Importer<'_> {
         let mut there: HashMap<_, HashSet<u64>> = HashMap::new();
         // Others are not exported either.
         let is_known = |series: &perfwatch_store::Series| SeriesKey::parse(&series.name).is_some();
-        let read = self.store.reader().rows(span, is_known, |chunk| {
+        let read = self.store.reader().chunks(span, is_known, |chunk| {
             for group in &chunk.groups {
                 for (row, time) in group.times.iter().enumerate() {
                     if !(span.0..span.1).contains(time) {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use anyhow::{anyhow, bail};
 use perfwatch_metrics::catalog::hidden;
 use perfwatch_metrics::{Kept, MetricDef, SeriesKey, catalog};
-use perfwatch_store::{RawGroup, Reader, Series};
+use perfwatch_store::{GroupRows, Reader, Series};
 
 use super::export::{Span, Wanted};
 use super::lines::Lines;
@@ -48,7 +48,7 @@ pub(crate) fn export(
         present.extend(wanted.get(series).map(|known| known.key.def.id));
         false
     };
-    left_out.damaged = reader.rows(span, look, |_| ControlFlow::Continue(()))?;
+    left_out.damaged = reader.chunks(span, look, |_| ControlFlow::Continue(()))?;
     for def in catalog().chain(hidden()).filter(|def| present.contains(def.id)) {
         let family = family(def);
         let kind = if is_counter(def) { "counter" } else { "gauge" };
@@ -59,7 +59,7 @@ pub(crate) fn export(
         let select = |series: &Series| {
             SeriesKey::parse(&series.name).is_some_and(|key| std::ptr::eq(key.def, def))
         };
-        reader.rows(span, select, |chunk| {
+        reader.chunks(span, select, |chunk| {
             for group in &chunk.groups {
                 written = samples(out, group, span, &mut wanted, &mut last, &mut left_out);
                 if written.is_err() {
@@ -77,7 +77,7 @@ pub(crate) fn export(
 /// Writes the selected series of a group, one after the other.
 fn samples(
     out: &mut impl Write,
-    group: &RawGroup,
+    group: &GroupRows,
     span: Span,
     wanted: &mut Wanted<'_>,
     last: &mut HashMap<Rc<str>, i64>,
