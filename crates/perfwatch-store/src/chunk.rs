@@ -72,6 +72,16 @@ impl GroupHead {
         self.pages.iter().map(|(id, _)| *id)
     }
 
+    /// Where its axis is in the body: offset and length.
+    pub(crate) fn axis_extent(&self) -> (u64, u64) {
+        (self.axis.offset, self.axis.length as u64)
+    }
+
+    /// Where a page is in the body.
+    pub(crate) fn page_extent(&self, page: usize) -> Option<(u64, u64)> {
+        self.pages.get(page).map(|(_, frame)| (frame.offset, frame.length as u64))
+    }
+
     /// Values in a column: the rows, and the lead.
     pub(crate) fn height(&self) -> usize {
         self.rows + usize::from(self.lead)

@@ -88,6 +88,11 @@ impl fmt::Display for FileName {
 impl FileName {
     /// What a name says. None for a file that is not the store's.
     pub(crate) fn parse(name: &str) -> Option<Self> {
+        // What would be written otherwise is somebody else's.
+        Self::understand(name).filter(|known| known.to_string() == name)
+    }
+
+    fn understand(name: &str) -> Option<Self> {
         if name == BUNDLE {
             return Some(Self { number: 0, kind: FileKind::Bundle });
         }
@@ -121,7 +126,7 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Where what follows it begins.
+    /// Where it ends.
     pub(crate) fn end(&self) -> u64 {
         self.offset + self.head_length + self.body_length
     }

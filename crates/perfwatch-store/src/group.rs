@@ -82,6 +82,7 @@ impl<'a> Group<'a> {
                 columns.and_then(|columns| from_columns(&series.kind, &self.axis, columns, first))
             );
         }
+        let Some(values) = self.values((page, position), opener)? else { return Ok(None) };
         let mut summaries = vec![Summary::default(); self.axis.times.len()];
         let mut put = |row: usize, summary| {
             if let Some(slot) = summaries.get_mut(row) {
@@ -96,9 +97,8 @@ impl<'a> Group<'a> {
             };
             let terms =
                 (Term { kind: &a, values: &numerator }, Term { kind: &b, values: &denominator });
-            each_ratio(&self.axis, self.head.lead, terms, put);
+            each_ratio(&self.axis, self.head.lead, &values, terms, put);
         } else {
-            let Some(values) = self.values((page, position), opener)? else { return Ok(None) };
             each_row(&series.kind, &self.axis, self.head.lead, &values, &mut put);
         }
         Ok(Some(summaries))

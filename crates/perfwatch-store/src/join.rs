@@ -58,7 +58,7 @@ struct Part<'a> {
     group: Group<'a>,
     /// Which of `places` is its.
     places: usize,
-    /// Number of the first raw row of its chunk, and of the last of the chunk before.
+    /// Whether the rows before its first are in the part before.
     follows: bool,
 }
 
@@ -72,14 +72,17 @@ impl<'a> Parts<'a> {
         let mut parts = Self { parts: Vec::new(), places: Vec::new() };
         let mut known: Vec<Vec<Arc<Page>>> = Vec::new();
         let mut expected_seq = None;
+        let mut damaged = false;
         for (chunk, body) in chunks.iter().zip(bodies) {
-            let follows = expected_seq == Some(chunk.head.first_seq);
+            let follows = expected_seq == Some(chunk.head.first_seq) && !damaged;
             expected_seq = chunk.head.last_seq.checked_add(1);
             let Some((head, pages)) = group_of(chunk, name) else { continue };
             let lists = pages.iter().cloned().map(Some).collect();
             let Some(group) = Group::open(chunk.head.tier, head, body, lists, opener)? else {
+                damaged = true;
                 continue;
             };
+            damaged = false;
             let same = |known: &Vec<Arc<Page>>| {
                 known.iter().map(|page| page.id).eq(pages.iter().map(|page| page.id))
             };

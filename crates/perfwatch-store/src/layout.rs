@@ -14,7 +14,7 @@ use crate::bytes::{Input, put, put_slice};
 pub(crate) const RAW_PAGE: usize = 256;
 
 /// Series in a page of a rollup, which has 4 to 7 columns for each.
-pub(crate) const ROLLUP_PAGE: usize = 64;
+pub(crate) const ROLLUP_PAGE: usize = 16;
 
 /// Most bytes of a series' or a group's name. What is longer is refused when it is appended.
 pub const MAX_NAME_BYTES: usize = 4096;
@@ -26,6 +26,17 @@ pub struct Series {
     pub name: Arc<str>,
     /// How it behaves.
     pub kind: Kind,
+}
+
+impl Series {
+    /// Its name, and of a ratio those of its counters.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let terms = match &self.kind {
+            Kind::Ratio { numerator, denominator } => [Some(numerator), Some(denominator)],
+            _ => [None, None],
+        };
+        terms.into_iter().flatten().chain([&self.name]).map(|name| &**name)
+    }
 }
 
 /// How the values of a series are to be understood.
@@ -53,6 +64,8 @@ pub struct Layout {
     pub(crate) group: Arc<str>,
     pub(crate) pages: Vec<Arc<Page>>,
     pub(crate) series: usize,
+    /// Whether every name is short enough.
+    pub(crate) has_short_names: bool,
 }
 
 impl Layout {
@@ -60,7 +73,9 @@ impl Layout {
     pub fn new(group: &str, series: impl IntoIterator<Item = Series>) -> Arc<Self> {
         let series: Vec<_> = series.into_iter().collect();
         let pages = paged(series.iter().cloned(), RAW_PAGE);
-        Arc::new(Self { group: group.into(), pages, series: series.len() })
+        let mut names = series.iter().flat_map(Series::names).chain([group]);
+        let has_short_names = names.all(|name| name.len() <= MAX_NAME_BYTES);
+        Arc::new(Self { group: group.into(), pages, series: series.len(), has_short_names })
     }
 
     /// Its series.

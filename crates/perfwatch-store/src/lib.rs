@@ -1,6 +1,7 @@
 //! The embedded time-series store.
 #![allow(missing_docs)]
 
+mod answer;
 mod backup;
 mod bytes;
 mod check;
@@ -15,6 +16,7 @@ mod group;
 mod info;
 mod join;
 mod layout;
+mod parts;
 mod plan;
 mod reader;
 mod recent;
@@ -27,6 +29,7 @@ mod store;
 mod summary;
 mod writer;
 
+pub use answer::{Answer, MAX_SERIES_PER_QUERY, Query};
 pub use backup::Copied;
 pub use check::{Checked, Damage};
 pub use compact::{Compacted, compact};
@@ -36,7 +39,7 @@ pub use file::{TIERS, Tier};
 pub use info::{Info, TierInfo};
 pub use layout::{Kind, Layout, MAX_NAME_BYTES, Series};
 pub use plan::Resolution;
-pub use reader::{Answer, MAX_POINTS, MAX_SERIES_PER_QUERY, Query, RawGroup, Reader};
+pub use reader::{MAX_POINTS, RawGroup, Reader};
 pub use recent::{GroupRow, Health, MAX_SERIES, MEMORY_NS, Row};
 pub use record::FORMAT;
 pub use recover::Found;

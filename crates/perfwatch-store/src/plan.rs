@@ -1,8 +1,9 @@
 //! Which steps a question is answered in, and from which tier.
 
+use crate::answer::Query;
 use crate::error::{Error, Result};
 use crate::file::TIERS;
-use crate::reader::{MAX_POINTS, Query};
+use crate::reader::MAX_POINTS;
 use crate::summary::Summary;
 
 const SECOND: i64 = 1_000_000_000;

@@ -13,7 +13,7 @@ use crate::chunk::{Axis, COMMIT_LEVEL, Chunk, ChunkBuilder};
 use crate::column::Values;
 use crate::event::Event;
 use crate::file::TIERS;
-use crate::layout::{Layout, MAX_NAME_BYTES};
+use crate::layout::{Kind, Layout};
 
 /// How long rows stay in memory after they were written.
 pub const MEMORY_NS: i64 = 600_000_000_000;
@@ -105,6 +105,8 @@ pub(crate) struct Recent {
 #[derive(Debug)]
 pub(crate) struct State {
     next_seq: u64,
+    /// Rows that an earlier run left behind: they are numbered first.
+    earlier: u64,
     /// Not packed yet.
     pending: Vec<Arc<Numbered>>,
     /// The row before the first that is not packed.
@@ -114,6 +116,8 @@ pub(crate) struct State {
     /// Rows up to this one are in blocks.
     pub(crate) sealed_seq: u64,
     pub(crate) events: VecDeque<Event>,
+    /// Events before the first of those.
+    pub(crate) events_gone: u64,
     last_commit: Instant,
     wanted: bool,
     pub(crate) stopping: bool,
@@ -125,11 +129,13 @@ impl Recent {
     pub(crate) fn new(commit_interval: Duration) -> Self {
         let state = State {
             next_seq: 1,
+            earlier: 0,
             pending: Vec::new(),
             before: None,
             chunks: VecDeque::new(),
             sealed_seq: 0,
             events: VecDeque::new(),
+            events_gone: 0,
             last_commit: Instant::now().checked_sub(commit_interval).unwrap_or_else(Instant::now),
             wanted: false,
             stopping: false,
@@ -159,6 +165,7 @@ impl Recent {
         state.events.push_back(event);
         while state.events.len() > MAX_WAITING_EVENTS {
             state.events.pop_front();
+            state.events_gone += 1;
         }
         self.changed.notify_all();
     }
@@ -197,8 +204,11 @@ impl Recent {
         let mut state = self.lock();
         state.wanted = true;
         self.changed.notify_all();
-        let (last, until) = (state.next_seq.saturating_sub(1), Instant::now() + patience);
-        while state.health.durable_seq < last || !state.events.is_empty() {
+        let until = Instant::now() + patience;
+        // Counted from the first row of this run: numbers change when the files are opened late.
+        let rows = |state: &State, seq: u64| seq.saturating_sub(state.earlier);
+        let last = rows(&state, state.next_seq.saturating_sub(1));
+        while rows(&state, state.health.durable_seq) < last || !state.events.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || state.stopped {
                 return false;
@@ -252,11 +262,12 @@ impl Recent {
         self.changed.notify_all();
     }
 
-    /// Says that events up to so many are written.
-    pub(crate) fn events_written(&self, count: usize) {
+    /// Says that the first so many events of all are written.
+    pub(crate) fn events_written(&self, count: u64) {
         let mut state = self.lock();
-        let count = count.min(state.events.len());
-        state.events.drain(..count);
+        while state.events_gone < count && state.events.pop_front().is_some() {
+            state.events_gone += 1;
+        }
         self.changed.notify_all();
     }
 
@@ -313,7 +324,9 @@ impl State {
         let newest = self.chunks.back().and_then(|chunk| chunk.head.times());
         let Some((_, newest)) = newest else { return };
         let is_old = |chunk: &Chunk| {
-            chunk.head.times().is_none_or(|(_, max)| newest.saturating_sub(max) > MEMORY_NS)
+            // One from the future, as after the clock was set back, is no newer.
+            let age = |max: i64| newest.abs_diff(max);
+            chunk.head.times().is_none_or(|(_, max)| age(max) > MEMORY_NS.unsigned_abs())
         };
         let is_sealed = |chunk: &Chunk| chunk.head.last_seq <= self.sealed_seq;
         while self.chunks.front().is_some_and(|chunk| is_old(chunk) && is_sealed(chunk)) {
@@ -352,6 +365,7 @@ impl State {
         }
         self.chunks = chunks;
         self.sealed_seq = found.sealed_seq;
+        self.earlier = shift;
         self.health.durable_seq = shift;
     }
 }
@@ -371,7 +385,7 @@ pub(crate) struct Adopted {
 fn limit(row: &mut Row) -> usize {
     let (mut room, mut left_out) = (MAX_SERIES, 0);
     row.groups.retain(|group| {
-        let fits = group.layout.series <= room && group.layout.group.len() <= MAX_NAME_BYTES;
+        let fits = group.layout.series <= room && group.layout.has_short_names;
         if fits {
             room -= group.layout.series;
         } else {
@@ -434,8 +448,11 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
             let mut columns = Vec::with_capacity(page.series.len());
             for series in &page.series {
                 let mut values = Values::with_capacity(rows.len() + 1);
+                // A ratio has no values, but a mark in every row that has it: a block may have rows that do not.
+                let mark = matches!(series.kind, Kind::Ratio { .. }).then_some(0);
                 if lead {
-                    values.push(earlier.and_then(|earlier| {
+                    values.push(mark.or_else(|| {
+                        let earlier = earlier?;
                         if same(&earlier.layout, layout) {
                             return earlier.value(index);
                         }
@@ -443,7 +460,7 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
                         earlier.value(names.position(|known| known == series)?)
                     }));
                 }
-                values.extend(groups.iter().map(|group| group.value(index)));
+                values.extend(groups.iter().map(|group| mark.or_else(|| group.value(index))));
                 columns.push(values);
                 index += 1;
             }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::chunk::{Body, Chunk, Opener};
-use crate::disk::Disk;
+use crate::disk::{Disk, Source};
 use crate::error::{Error, Result};
 use crate::file::{FileIndex, FileKind, FileName, Meta, Output, TIERS};
 use crate::recent::{Adopted, Recent};
@@ -53,10 +53,14 @@ pub(crate) fn recover(
     };
     let mut tiers: [TierFiles; TIERS.len()] = Default::default();
     let mut open = VecDeque::new();
+    let mut below = Vec::new();
     for (number, tier) in (0_u8..).zip(&mut tiers) {
-        let hot = of(FileKind::Hot(number));
+        let mut hot = of(FileKind::Hot(number));
         let mut segments = of(FileKind::Segment(number));
-        cut_unfinished(&**disk, &hot, &mut segments)?;
+        cut_unfinished(&**disk, &rows_of(&hot), &mut segments)?;
+        // What was rolled up is rolled up again.
+        cut_unfinished(&**disk, &below, &mut hot)?;
+        below = rows_of(&segments);
         *tier = files_of(&**disk, segments, &hot)?;
         if number == 0 {
             open = read_open(&**disk, &hot, tier.reaches)?;
@@ -107,37 +111,59 @@ fn keep(disk: &dyn Disk, (name, index): &Indexed, suffix: u64, found: &mut Found
     false
 }
 
-/// Cuts off the last block of a tier if it is not whole and the rows are still in hot files, as when power failed
-/// while the block was written.
-fn cut_unfinished(disk: &dyn Disk, hot: &[Indexed], segments: &mut [Indexed]) -> Result<()> {
-    let hot_seqs = |seq: u64| {
-        let mut chunks = hot.iter().flat_map(|(_, index)| &index.chunks);
-        chunks.any(|chunk| (chunk.first_seq..=chunk.last_seq).contains(&seq))
-    };
-    let Some((name, index)) = segments.last_mut() else { return Ok(()) };
-    let Some(last) = index.chunks.last() else { return Ok(()) };
-    if !hot_seqs(last.first_seq) || !hot_seqs(last.last_seq) {
-        return Ok(());
+/// Numbers of the rows that each chunk of some files stands for.
+fn rows_of(files: &[Indexed]) -> Vec<(u64, u64)> {
+    let chunks = files.iter().flat_map(|(_, index)| &index.chunks);
+    chunks.map(|chunk| (chunk.first_seq, chunk.last_seq)).collect()
+}
+
+/// Cuts off the last chunk of a file if it is not whole and was made from rows that are still there, as when power failed
+/// while it was written. It goes with its lists of series, of which one may be what is not whole.
+fn cut_unfinished(disk: &dyn Disk, sources: &[(u64, u64)], files: &mut [Indexed]) -> Result<()> {
+    let is_there = |seq: u64| sources.iter().any(|(first, last)| (*first..=*last).contains(&seq));
+    for (name, index) in files {
+        let Some((last, before)) = index.chunks.split_last() else { continue };
+        if !is_there(last.first_seq) || !is_there(last.last_seq) {
+            continue;
+        }
+        let path = disk.path().join(name.to_string());
+        let file = disk.open(&name.to_string()).map_err(Error::io("reading", &path))?;
+        if is_whole(&*file, index, last).map_err(Error::io("reading", &path))? {
+            continue;
+        }
+        let end = before.last().map_or(FILE_HEADER_BYTES, Meta::end);
+        let cut = disk.append(&name.to_string()).and_then(|mut sink| sink.truncate(end));
+        cut.map_err(Error::io("mending", &path))?;
+        *index = FileIndex::load(disk, *name)?.0;
     }
-    let path = disk.path().join(name.to_string());
-    let file = disk.open(&name.to_string()).map_err(Error::io("reading", &path))?;
-    if is_whole(&*file, last).map_err(Error::io("reading", &path))? {
-        return Ok(());
-    }
-    let cut = disk.append(&name.to_string()).and_then(|mut sink| sink.truncate(last.offset));
-    cut.map_err(Error::io("mending", &path))?;
-    *index = FileIndex::load(disk, *name)?.0;
     Ok(())
 }
 
-fn is_whole(file: &dyn crate::disk::Source, meta: &Meta) -> io::Result<bool> {
+fn is_whole(file: &dyn Source, index: &FileIndex, meta: &Meta) -> io::Result<bool> {
     let Some((head, offset)) = meta.head(file)? else { return Ok(false) };
+    for id in head.groups.iter().flat_map(|group| group.pages()) {
+        if index.page(file, id)?.is_none() {
+            return Ok(false);
+        }
+    }
     Ok(Opener::new()?.verify(&Body::File { file, offset }, &head)? == 0)
 }
 
 /// Whether a file can be appended to: it ends with a whole record, and nothing in it is damaged.
 fn can_go_on(index: &FileIndex) -> bool {
     index.loose_bytes == 0 && index.damaged_bytes == 0 && !index.finished
+}
+
+/// Whether every list of series of a file can be read. One that cannot is not written anew where it is thought to be.
+fn has_lists(disk: &dyn Disk, (name, index): &Indexed) -> Result<bool> {
+    let path = disk.path().join(name.to_string());
+    let file = disk.open(&name.to_string()).map_err(Error::io("reading", &path))?;
+    for id in index.pages.keys() {
+        if index.page(&*file, *id).map_err(Error::io("reading", &path))?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The files of one tier. Hot files of which everything is in blocks are removed.
@@ -148,7 +174,8 @@ fn files_of(disk: &dyn Disk, segments: Vec<Indexed>, hot: &[Indexed]) -> Result<
         let length = index.walked + index.loose_bytes;
         let segment = Segment::of(&index, length);
         files.reaches = files.reaches.max(segment.last_seq);
-        if Some(name) == newest && can_go_on(&index) {
+        let goes_on = Some(name) == newest && can_go_on(&index);
+        if goes_on && has_lists(disk, &(name, index.clone()))? {
             files.segment = Some(Output::reopen(disk, name, index)?);
         } else {
             files.segments.insert(name, segment);

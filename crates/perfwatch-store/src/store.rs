@@ -75,9 +75,13 @@ impl Store {
         if let Some(Err(Error::InUse { path, holder })) = first {
             return Err(Error::InUse { path, holder });
         }
+        if let Some(Err(error)) = &first {
+            recent.report(Some(error.to_string()));
+        }
         let reader = Arc::new(Reader::new(Arc::clone(&shared), Some(Arc::clone(&recent))));
         let store = Self { recent: Arc::clone(&recent), reader: Arc::clone(&reader) };
-        let run = move || {
+        let ending = Arc::clone(&recent);
+        let write = move || {
             let (writer, found) = loop {
                 let attempt =
                     first.take().unwrap_or_else(|| open(&place, &recent, &options, &shared));
@@ -87,8 +91,6 @@ impl Store {
                 }
                 let state = recent.wait_for_work(Some(RETRY));
                 if state.stopping {
-                    drop(state);
-                    recent.ended();
                     return;
                 }
             };
@@ -96,6 +98,11 @@ impl Store {
             opened(&found, &reader).into_iter().for_each(|event| recent.event(event));
             drop(reader);
             writer.run();
+        };
+        let run = move || {
+            // Lets go of the directory before it says so.
+            write();
+            ending.ended();
         };
         let spawned = thread::Builder::new().name("store".to_owned()).spawn(run);
         spawned.map_err(Error::io("starting a thread to write to", "the store"))?;

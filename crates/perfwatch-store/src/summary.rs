@@ -156,15 +156,18 @@ impl Term<'_> {
     }
 }
 
-/// Shows each raw row's summary of a ratio.
+/// Shows each raw row's summary of a ratio. `marks` say which rows have it.
 pub(crate) fn each_ratio(
     axis: &Axis,
     lead: bool,
+    marks: &Values,
     (numerator, denominator): (Term<'_>, Term<'_>),
     mut each: impl FnMut(usize, Summary),
 ) {
     for (row, covered) in axis.covered.iter().enumerate().filter(|(_, covered)| **covered > 0) {
+        let marked = marks.get(row + usize::from(lead)).copied().flatten();
         let terms = numerator.increase(lead, row).zip(denominator.increase(lead, row));
+        let terms = terms.filter(|_| marked.is_some());
         if let Some(summary) = terms.and_then(|(n, d)| Summary::of_ratio(n, d, *covered)) {
             each(row, summary);
         }

@@ -88,7 +88,6 @@ impl Writer {
                 break;
             }
         }
-        self.recent.ended();
     }
 
     fn work(&mut self) -> Result<()> {
@@ -274,7 +273,10 @@ impl Writer {
     }
 
     fn write_events(&mut self) -> Result<()> {
-        let events: Vec<Event> = self.recent.lock().events.iter().cloned().collect();
+        let (events, gone): (Vec<Event>, u64) = {
+            let state = self.recent.lock();
+            (state.events.iter().cloned().collect(), state.events_gone)
+        };
         if events.is_empty() {
             return Ok(());
         }
@@ -292,7 +294,7 @@ impl Writer {
             self.events = Some(output);
         }
         written?;
-        self.recent.events_written(events.len());
+        self.recent.events_written(gone.saturating_add(events.len() as u64));
         while self.event_files.len() > MAX_EVENT_FILES {
             let oldest = self.event_files.remove(0);
             // One that stays is removed another time.
