@@ -96,7 +96,7 @@ impl Names {
         if let Some(known) = self.0.get(name) {
             return Ok(Rc::clone(known));
         }
-        let known = Self::new(name)
+        let known = Self::understand(name)
             .ok_or_else(|| format!("`{}` is no series that is kept", text::shown(name)))?;
         if self.0.len() >= MAX_CACHED_NAMES {
             self.0.clear();
@@ -106,7 +106,7 @@ impl Names {
         Ok(known)
     }
 
-    fn new(name: &str) -> Option<Known> {
+    fn understand(name: &str) -> Option<Known> {
         let key = SeriesKey::parse(name).filter(|_| name.len() <= MAX_NAME_BYTES)?;
         let labels: Vec<_> = key.labels.iter().map(String::as_str).collect();
         // Written otherwise, it would be another series.

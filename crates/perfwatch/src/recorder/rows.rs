@@ -17,6 +17,9 @@ const SWEEP_ROWS: u64 = 720;
 /// The largest float whose thousandths are exact.
 const MAX_SCALED: f64 = (1_u64 << 53) as f64;
 
+/// Values that were kept before: a section's name, the time it covers, and its values.
+pub(crate) type RestoredSection<'a> = (&'static str, u64, Vec<(&'a SeriesKey, i64)>);
+
 /// Every section's list of series.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
@@ -69,11 +72,8 @@ impl Sections {
         rows
     }
 
-    /// Rows of values that were kept before: of each section its name, the time it covers and its values.
-    pub(crate) fn restored(
-        &mut self,
-        sections: &[(&'static str, u64, Vec<(&SeriesKey, i64)>)],
-    ) -> Vec<GroupRow> {
+    /// Rows of values that were kept before.
+    pub(crate) fn restored(&mut self, sections: &[RestoredSection<'_>]) -> Vec<GroupRow> {
         self.rows += 1;
         let (number, sweep) = (self.rows, self.rows.is_multiple_of(SWEEP_ROWS));
         let mut rows = Vec::new();

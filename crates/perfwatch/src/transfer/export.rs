@@ -134,9 +134,12 @@ fn each_row(
     Ok(damaged)
 }
 
+/// Selected series in the order of their names, and where in the group they are.
+type Order = Vec<(Rc<Known>, usize)>;
+
 /// The rows of a chunk, each with its sections, in the order of their names.
 struct Transposed {
-    groups: Vec<(GroupRows, Vec<(Rc<Known>, usize)>)>,
+    groups: Vec<(GroupRows, Order)>,
     next: Vec<usize>,
 }
 

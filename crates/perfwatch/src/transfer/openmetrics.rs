@@ -25,6 +25,9 @@ const MAX_SAMPLES: usize = 20_000_000;
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
 
+/// Samples of each section at each time.
+type SectionSamples = BTreeMap<&'static str, BTreeMap<i64, Vec<(Rc<Known>, i64)>>>;
+
 /// What could not be written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeftOut {
@@ -151,8 +154,7 @@ pub(super) fn read(
         .chain(hidden())
         .map(|def| (if is_counter(def) { family(def) + "_total" } else { family(def) }, def))
         .collect();
-    let mut sections: BTreeMap<&'static str, BTreeMap<i64, Vec<(Rc<Known>, i64)>>> =
-        BTreeMap::new();
+    let mut sections: SectionSamples = BTreeMap::new();
     let (mut count, mut ended) = (0, first == "# EOF");
     while let Some(line) = lines.next()? {
         if ended {
@@ -241,9 +243,7 @@ fn labels(mut rest: &str) -> Option<(Vec<(String, String)>, &str)> {
 }
 
 /// Rows of all sections in the order of their times.
-fn rows(
-    sections: BTreeMap<&'static str, BTreeMap<i64, Vec<(Rc<Known>, i64)>>>,
-) -> Result<Vec<SectionRow>, String> {
+fn rows(sections: SectionSamples) -> Result<Vec<SectionRow>, String> {
     let mut all = Vec::new();
     for (section, rows) in sections {
         let times: Vec<i64> = rows.keys().copied().collect();
