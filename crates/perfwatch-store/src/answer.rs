@@ -136,7 +136,8 @@ pub(crate) fn answer(
                 points.resize_with(selection.found.len(), || {
                     vec![Summary::default(); plan.points as usize]
                 });
-                let doing = || Error::io("reading", path().join(part.name()));
+                let file = || disk.map_or_else(path, |disk| disk.path_of(&part.name()));
+                let doing = || Error::io("reading", file());
                 let opened = Group::open(head.tier, group, &body, pages, &mut opener);
                 let Some(mut group) = opened.map_err(doing())? else {
                     damaged += count as u64;

@@ -333,6 +333,11 @@ impl Columns {
         Some(Self { bytes, ends, start })
     }
 
+    /// How many columns there are.
+    pub(crate) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The values of a column. None when there is no such column or it makes no sense.
     pub(crate) fn column(&self, index: usize, rows: usize) -> Option<Values> {
         let end = *self.ends.get(index)?;
@@ -348,6 +353,16 @@ impl Columns {
 pub(crate) enum Body<'a> {
     Memory(&'a [u8]),
     File { file: &'a dyn Source, offset: u64 },
+}
+
+/// A frame whose checksum is wrong.
+pub(crate) struct DamagedFrame<'a> {
+    pub(crate) group: &'a GroupHead,
+    /// Whose columns these were. None for the times of the rows.
+    pub(crate) page: Option<PageId>,
+    /// In the body.
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
 }
 
 /// Opens frames. Keeps zstd's memory.
@@ -382,13 +397,31 @@ impl Opener {
     /// How many frames of a chunk are damaged.
     pub(crate) fn verify(&mut self, body: &Body<'_>, head: &ChunkHead) -> io::Result<u64> {
         let mut damaged = 0;
+        self.each_damaged(body, head, &mut |_| damaged += 1)?;
+        Ok(damaged)
+    }
+
+    /// Shows every frame of a chunk that is damaged, and returns how many there are in all.
+    pub(crate) fn each_damaged(
+        &mut self,
+        body: &Body<'_>,
+        head: &ChunkHead,
+        each: &mut dyn FnMut(DamagedFrame<'_>),
+    ) -> io::Result<u64> {
+        let mut frames = 0;
         for group in &head.groups {
-            damaged += u64::from(self.axis(body, group)?.is_none());
-            for page in 0..group.pages.len() {
-                damaged += u64::from(self.page(body, group, page)?.is_none());
+            let mut look = |frame: Frame, page, sound: bool| {
+                frames += 1;
+                if !sound {
+                    each(DamagedFrame { group, page, offset: frame.offset, length: frame.length });
+                }
+            };
+            look(group.axis, None, self.axis(body, group)?.is_some());
+            for (number, (id, frame)) in group.pages.iter().enumerate() {
+                look(*frame, Some(*id), self.page(body, group, number)?.is_some());
             }
         }
-        Ok(damaged)
+        Ok(frames)
     }
 
     fn open(&mut self, body: &Body<'_>, frame: Frame) -> io::Result<Option<Columns>> {

@@ -18,6 +18,10 @@ const LOCK_FILE: &str = "lock";
 pub trait Disk: Send + Sync + Debug {
     /// Where it is, for messages.
     fn path(&self) -> &Path;
+    /// Where a file is, for messages.
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
     /// Names of its files.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Opens a file to read.

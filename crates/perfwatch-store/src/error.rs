@@ -42,6 +42,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// What was asked for would do harm, or cannot be done to what is there.
+    #[error("{}: {reason}", path.display())]
+    Refused {
+        /// The file or the directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A question beyond the limits.
     #[error("{0}")]
     TooMuch(String),

@@ -29,7 +29,8 @@ impl Event {
         put_record(out, RecordKind::Event, &head, &[]);
     }
 
-    fn take(head: &[u8]) -> Option<Self> {
+    /// What a record has for a head.
+    pub(crate) fn take(head: &[u8]) -> Option<Self> {
         let mut input = Input(head);
         let time = input.signed()?;
         Some(Self { time, kind: input.text()?.to_owned(), detail: input.text()?.to_owned() })

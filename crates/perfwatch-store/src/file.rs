@@ -8,6 +8,8 @@
 //! | `00000005.events` | what happened |
 //! | `….corrupt-<time>` | a file in which nothing could be read, set aside |
 //!
+//! A backup is a file of any name that has all of this, of every tier.
+//!
 //! Numbers grow over all files together and are not used twice, so the later of two files has the greater. A file has
 //! every list of series that its chunks refer to. Lists are repeated now and then in a segment, so that no single spot
 //! that goes bad takes a whole file with it; a finished segment ends with an index.
@@ -22,8 +24,8 @@ use crate::disk::{Disk, Sink, Source};
 use crate::error::{Error, Result};
 use crate::layout::{Page, PageId};
 use crate::record::{
-    FILE_HEADER_BYTES, FORMAT, Record, RecordKind, file_format, file_header, overhead, put_record,
-    record_at, walk,
+    FILE_HEADER_BYTES, FORMAT, MAX_HEAD_BYTES, Record, RecordKind, file_format, file_header,
+    overhead, put_record, record_at, walk,
 };
 
 /// A resolution that is kept.
@@ -57,7 +59,12 @@ pub(crate) enum FileKind {
     Hot(u8),
     Segment(u8),
     Events,
+    /// A backup: everything in one file, which is not in a directory of a store.
+    Bundle,
 }
+
+/// What the file of a backup is called on its disk. No directory has such a name.
+pub(crate) const BUNDLE: &str = "/";
 
 /// A file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +80,7 @@ impl fmt::Display for FileName {
             FileKind::Hot(number) => write!(f, "{}-{:08}.hot", tier(number), self.number),
             FileKind::Segment(number) => write!(f, "{}-{:08}.seg", tier(number), self.number),
             FileKind::Events => write!(f, "{:08}.events", self.number),
+            FileKind::Bundle => f.write_str(BUNDLE),
         }
     }
 }
@@ -85,6 +93,9 @@ impl FileName {
     }
 
     fn understand(name: &str) -> Option<Self> {
+        if name == BUNDLE {
+            return Some(Self { number: 0, kind: FileKind::Bundle });
+        }
         let (stem, extension) = name.rsplit_once('.')?;
         if extension == "events" {
             return Some(Self { number: stem.parse().ok()?, kind: FileKind::Events });
@@ -146,11 +157,11 @@ pub(crate) struct FileIndex {
 impl FileIndex {
     /// Reads a file's index. Fails for a newer format.
     pub(crate) fn load(disk: &dyn Disk, name: FileName) -> Result<(Self, Box<dyn Source>)> {
-        let doing = || Error::io("reading", disk.path().join(name.to_string()));
+        let doing = || Error::io("reading", disk.path_of(&name.to_string()));
         let file = disk.open(&name.to_string()).map_err(doing())?;
         let format = file_format(&*file).map_err(doing())?;
         if let Some(found) = format.filter(|found| *found > FORMAT) {
-            let path = disk.path().join(name.to_string());
+            let path = disk.path_of(&name.to_string());
             return Err(Error::Newer { path, found, known: FORMAT });
         }
         let mut index = match Self::from_end(&*file).map_err(doing())? {
@@ -176,7 +187,8 @@ impl FileIndex {
         Ok(())
     }
 
-    fn take_in(&mut self, record: &Record) {
+    /// Takes in a record that was found.
+    pub(crate) fn take_in(&mut self, record: &Record) {
         match record.kind {
             RecordKind::Page => {
                 if let Some(id) = Input(&record.head).fixed_u64() {
@@ -195,13 +207,21 @@ impl FileIndex {
     }
 
     /// Reads the index that stands at the end. None where there is none that is sound.
-    fn from_end(file: &dyn Source) -> std::io::Result<Option<Self>> {
+    pub(crate) fn from_end(file: &dyn Source) -> std::io::Result<Option<Self>> {
         let length = file.length()?;
         let Some(offset) = length.checked_sub(END_BYTES) else { return Ok(None) };
         let end = record_at(file, offset, length)?.filter(|end| end.kind == RecordKind::End);
         let Some(at) = end.and_then(|end| Input(&end.head).fixed_u64()) else { return Ok(None) };
         let index = record_at(file, at, length)?.filter(|index| index.kind == RecordKind::Index);
-        Ok(index.and_then(|index| Self::decode(&index.head)).map(|index| Self {
+        // Checksums keep accidents out, and this whoever made the file to do harm.
+        let fits = |index: &Self| {
+            index.chunks.iter().all(|chunk| {
+                let end = chunk.offset.checked_add(chunk.head_length);
+                end.and_then(|end| end.checked_add(chunk.body_length))
+                    .is_some_and(|end| end <= length)
+            })
+        };
+        Ok(index.and_then(|index| Self::decode(&index.head)).filter(fits).map(|index| Self {
             walked: length,
             finished: true,
             ..index
@@ -320,7 +340,8 @@ fn put_page(out: &mut Vec<u8>, page: &Page) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read_page(file: &dyn Source, offset: u64) -> std::io::Result<Option<Page>> {
+/// The list of series whose record is at an offset. None when it is damaged.
+pub(crate) fn read_page(file: &dyn Source, offset: u64) -> std::io::Result<Option<Page>> {
     let Some(record) = record_at(file, offset, file.length()?)? else { return Ok(None) };
     let mut body = vec![0; record.body_length as usize];
     file.read_at(&mut body, record.body_offset)?;
@@ -352,7 +373,7 @@ impl Output {
     /// Makes a file.
     pub(crate) fn create(disk: &dyn Disk, name: FileName) -> Result<Self> {
         let text = name.to_string();
-        let doing = || Error::io("writing", disk.path().join(&text));
+        let doing = || Error::io("writing", disk.path_of(&text));
         let mut sink = disk.create(&text).map_err(doing())?;
         let header = file_header();
         if let Err(error) = sink.write(&header) {
@@ -367,7 +388,7 @@ impl Output {
     /// Goes on with a file that ends with a whole record.
     pub(crate) fn reopen(disk: &dyn Disk, name: FileName, index: FileIndex) -> Result<Self> {
         let text = name.to_string();
-        let sink = disk.append(&text).map_err(Error::io("writing", disk.path().join(&text)))?;
+        let sink = disk.append(&text).map_err(Error::io("writing", disk.path_of(&text)))?;
         Ok(Self { name, length: index.walked, index, sink, broken: false })
     }
 
@@ -387,12 +408,7 @@ impl Output {
         for chunk in chunks {
             let again = index.chunks.len() % REPEAT_PAGES_EVERY == 0;
             for page in &chunk.pages {
-                let offsets = index.pages.entry(page.id).or_default();
-                let here = self.length + out.len() as u64;
-                // Once for this chunk is enough, even where a list is to be repeated.
-                let fresh = offsets.last().is_some_and(|last| *last >= self.length);
-                if offsets.is_empty() || again && !fresh {
-                    offsets.push(here);
+                if self.lacks(&mut index, page.id, again, out.len()) {
                     put_page(&mut out, page).map_err(Error::io("compressing for", disk.path()))?;
                 }
             }
@@ -406,9 +422,55 @@ impl Output {
         Ok(())
     }
 
+    /// Appends chunks of other files as they stand, what is damaged of their bodies included, with the lists of series
+    /// that this one does not have yet. Durable as with [`Output::append`]. Returns how many were left out because
+    /// their head is damaged.
+    pub(crate) fn copy<'a>(
+        &mut self,
+        disk: &dyn Disk,
+        chunks: impl IntoIterator<Item = (&'a dyn Source, &'a FileIndex, &'a Meta)>,
+    ) -> Result<u64> {
+        let doing = || Error::io("copying chunks to", disk.path_of(&self.name.to_string()));
+        let (mut out, mut index, mut left_out) = (Vec::new(), self.index.clone(), 0);
+        for (file, from, meta) in chunks {
+            let Some((head, _)) = meta.head(file).map_err(doing())? else {
+                left_out += 1;
+                continue;
+            };
+            let again = index.chunks.len() % REPEAT_PAGES_EVERY == 0;
+            for id in head.groups.iter().flat_map(|group| group.pages()) {
+                let Some(page) = from.page(file, id).map_err(doing())? else { continue };
+                if self.lacks(&mut index, id, again, out.len()) {
+                    put_page(&mut out, &page).map_err(doing())?;
+                }
+            }
+            let start = out.len();
+            let length = meta.head_length.saturating_add(meta.body_length);
+            out.resize(start + length as usize, 0);
+            let room = out.get_mut(start..).unwrap_or_default();
+            file.read_at(room, meta.offset).map_err(doing())?;
+            index.chunks.push(Meta { offset: self.length + start as u64, ..*meta });
+        }
+        self.write(disk, &out)?;
+        self.index = FileIndex { walked: self.length, ..index };
+        Ok(left_out)
+    }
+
+    /// Whether a list of series is to be written so many bytes after what there is; then it is in the index.
+    fn lacks(&self, index: &mut FileIndex, id: PageId, again: bool, ahead: usize) -> bool {
+        let offsets = index.pages.entry(id).or_default();
+        // Once for a chunk is enough, even where a list is to be repeated.
+        let fresh = offsets.last().is_some_and(|last| *last >= self.length);
+        let lacks = offsets.is_empty() || again && !fresh;
+        if lacks {
+            offsets.push(self.length + ahead as u64);
+        }
+        lacks
+    }
+
     /// Appends bytes of whole records, durably.
     pub(crate) fn write(&mut self, disk: &dyn Disk, bytes: &[u8]) -> Result<()> {
-        let doing = |doing| Error::io(doing, disk.path().join(self.name.to_string()));
+        let doing = |doing| Error::io(doing, disk.path_of(&self.name.to_string()));
         if let Err(error) = self.sink.write(bytes) {
             self.broken = self.sink.truncate(self.length).is_err();
             return Err(doing("writing")(error));
@@ -422,10 +484,13 @@ impl Output {
         Ok(())
     }
 
-    /// Appends the index: nothing comes after.
+    /// Appends the index: nothing comes after. Where that is too large for a record, the file is walked.
     pub(crate) fn finish(mut self, disk: &dyn Disk) -> Result<()> {
-        let mut out = Vec::new();
-        put_record(&mut out, RecordKind::Index, &self.index.encode(), &[]);
+        let (mut out, index) = (Vec::new(), self.index.encode());
+        if index.len() > MAX_HEAD_BYTES {
+            return Ok(());
+        }
+        put_record(&mut out, RecordKind::Index, &index, &[]);
         put_record(&mut out, RecordKind::End, &self.length.to_le_bytes(), &[]);
         self.write(disk, &out)
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::answer::{Answer, Query, answer};
+use crate::backup::Bundle;
 use crate::chunk::{Chunk, Opener};
 use crate::disk::{Directory, Disk, Source};
 use crate::error::{Error, Result};
@@ -34,12 +35,12 @@ const MAX_CACHED_PAGES: usize = 512;
 const INDEX_BYTES: u64 = 16 << 10;
 
 /// How often a question is begun anew because a file went while it was read.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Reads a store.
 #[derive(Debug)]
 pub struct Reader {
-    disk: SharedDisk,
+    pub(crate) disk: SharedDisk,
     recent: Option<Arc<Recent>>,
     files: Mutex<Files>,
     pages: Mutex<HashMap<PageId, Arc<Page>>>,
@@ -50,9 +51,12 @@ impl Reader {
         Self { disk, recent, files: Mutex::default(), pages: Mutex::default() }
     }
 
-    /// Reads the files of a directory, beside whoever writes them. It sees what is committed.
+    /// Reads the files of a directory, beside whoever writes them, or a backup. It sees what is committed.
     pub fn open(path: &Path) -> Result<Self> {
-        let disk: Arc<dyn Disk> = Arc::new(Directory::read(path)?);
+        let disk: Arc<dyn Disk> = match path.is_file() {
+            true => Arc::new(Bundle::read(path)?),
+            false => Arc::new(Directory::read(path)?),
+        };
         Ok(Self::on(disk))
     }
 
@@ -136,8 +140,9 @@ impl Reader {
             recent.lock().events.iter().cloned().for_each(&mut take);
         }
         if let (files, Some(disk)) = self.files()? {
-            for name in files.keys().filter(|name| name.kind == FileKind::Events) {
-                let path = disk.path().join(name.to_string());
+            let has_events = |kind| matches!(kind, FileKind::Events | FileKind::Bundle);
+            for name in files.keys().filter(|name| has_events(name.kind)) {
+                let path = disk.path_of(&name.to_string());
                 let read =
                     disk.open(&name.to_string()).and_then(|file| each_event(&*file, &mut take));
                 match read.map_err(Error::io("reading", path)) {
@@ -165,6 +170,13 @@ impl Reader {
             extents.extend(min.zip(max).map(|(min, max)| (tier.name, min, max)));
         }
         Ok(extents)
+    }
+
+    /// Where the files are.
+    pub(crate) fn disk(&self) -> Result<Arc<dyn Disk>> {
+        let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let absent = || io::Error::from(io::ErrorKind::NotFound);
+        disk.ok_or_else(|| Error::io("opening", "the history")(absent()))
     }
 
     /// What is in the files, as far as it can be read. Looked at anew when one goes meanwhile, for what it held is in
@@ -335,7 +347,7 @@ fn refresh(
     name: FileName,
     known: &Arc<FileIndex>,
 ) -> Result<Option<Arc<FileIndex>>> {
-    let doing = || Error::io("reading", disk.path().join(name.to_string()));
+    let doing = || Error::io("reading", disk.path_of(&name.to_string()));
     let file = disk.open(&name.to_string()).map_err(doing())?;
     if file.length().map_err(doing())? == known.walked + known.loose_bytes {
         return Ok(None);

@@ -25,7 +25,7 @@ const MARK: [u8; 4] = [0xd7, b'P', b'W', 0x1a];
 const PREFIX_BYTES: usize = 17;
 
 /// Most bytes of a head: a chunk of 32,768 series has half a megabyte. A record that claims more is damaged.
-const MAX_HEAD_BYTES: usize = 16 << 20;
+pub(crate) const MAX_HEAD_BYTES: usize = 16 << 20;
 
 /// Most bytes of a body: 600 rows of 32,768 series at 10 bytes each.
 const MAX_BODY_BYTES: usize = 256 << 20;
@@ -142,6 +142,42 @@ pub(crate) fn record_at(file: &dyn Source, offset: u64, length: u64) -> io::Resu
     }
     let body_offset = offset + overhead(&head);
     Ok(Some(Record { kind, offset, head, body_offset, body_length: body_length as u64 }))
+}
+
+/// Whether what is at an offset looks like what a power cut leaves: a record that was cut off, or nothing but zeros. Not
+/// so when a record is there in full length and does not verify.
+pub(crate) fn is_cut_off(file: &dyn Source, offset: u64, length: u64) -> io::Result<bool> {
+    let mut prefix = vec![0; length.saturating_sub(offset).min(PREFIX_BYTES as u64) as usize];
+    file.read_at(&mut prefix, offset)?;
+    let Some((_, head_length, body_length, said)) = take_prefix(&prefix) else {
+        if prefix.len() < PREFIX_BYTES && prefix.iter().zip(&MARK).all(|(byte, mark)| byte == mark)
+        {
+            return Ok(true);
+        }
+        return is_zero(file, offset, length);
+    };
+    let room = length.saturating_sub(offset);
+    let head_end = (PREFIX_BYTES + head_length) as u64;
+    if head_end > room {
+        return Ok(true);
+    }
+    let mut head = vec![0; head_length];
+    file.read_at(&mut head, offset + PREFIX_BYTES as u64)?;
+    let signed = prefix.get(MARK.len()..PREFIX_BYTES - 4).unwrap_or_default();
+    Ok(checksum(signed, &head) == said && head_end + body_length as u64 > room)
+}
+
+fn is_zero(file: &dyn Source, mut offset: u64, length: u64) -> io::Result<bool> {
+    let mut window = Vec::new();
+    while offset < length {
+        window.resize((length - offset).min(SEARCH_BYTES as u64) as usize, 0);
+        file.read_at(&mut window, offset)?;
+        if window.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        offset += window.len() as u64;
+    }
+    Ok(true)
 }
 
 fn take_prefix(prefix: &[u8]) -> Option<(RecordKind, usize, usize, u32)> {

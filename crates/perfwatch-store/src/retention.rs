@@ -38,6 +38,13 @@ pub struct Options {
     pub min_free_bytes: Option<u64>,
 }
 
+impl Options {
+    /// Free space below which the store does not grow, on a disk of so many bytes.
+    pub fn min_free(&self, disk: u64) -> u64 {
+        self.min_free_bytes.unwrap_or((disk / FREE_SHARE).min(MAX_FREE))
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         const DAY: u64 = 86_400;
@@ -64,7 +71,7 @@ pub(crate) struct Limits {
 pub(crate) struct Segment {
     pub(crate) bytes: u64,
     pub(crate) last_seq: u64,
-    max_time: i64,
+    pub(crate) max_time: i64,
 }
 
 impl Segment {
@@ -82,7 +89,8 @@ impl Limits {
         Self { options, removed: [None; TIERS.len()], frozen_at: None }
     }
 
-    fn keep_ns(&self, tier: u8) -> i64 {
+    /// How long the rows of a tier are kept.
+    pub(crate) fn keep_ns(&self, tier: u8) -> i64 {
         let keep = self.options.keep.get(usize::from(tier)).copied().unwrap_or_default();
         i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX)
     }
@@ -92,17 +100,41 @@ impl Limits {
         tier > 0 && self.keep_ns(tier) == 0
     }
 
+    /// Bytes that make a segment full.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        (self.options.max_bytes / SEGMENTS_OF_THE_CAP)
+            .clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end())
+    }
+
+    /// Nanoseconds from its first row to its last that make a segment full.
+    pub(crate) fn segment_span(&self, tier: u8) -> i64 {
+        self.keep_ns(tier) / SEGMENTS_OF_A_TIER
+    }
+
     /// Whether a segment is large enough, or holds enough time, to begin another.
     pub(crate) fn is_full(&self, tier: u8, segment: &Output, newest: i64) -> bool {
-        let size = (self.options.max_bytes / SEGMENTS_OF_THE_CAP)
-            .clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
         let oldest = segment.index.chunks.iter().map(|chunk| chunk.min_time).min();
         let span = newest.saturating_sub(oldest.unwrap_or(newest));
-        segment.length() >= size || span > self.keep_ns(tier) / SEGMENTS_OF_A_TIER
+        segment.length() >= self.segment_bytes() || span > self.segment_span(tier)
     }
 }
 
 impl Writer {
+    /// Removes every segment whose time is over.
+    pub(crate) fn expire(&mut self, newest: i64) -> Result<()> {
+        for tier in 0..TIERS.len() as u8 {
+            let keep = self.limits.keep_ns(tier);
+            let over = |segment: &Segment| newest.saturating_sub(segment.max_time) > keep;
+            let segments = self.tier(tier).segments.iter();
+            let names: Vec<_> =
+                segments.filter(|(_, segment)| over(segment)).map(|(name, _)| *name).collect();
+            for name in names {
+                self.remove_segment(tier, name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what is to go before so many bytes are added.
     pub(crate) fn make_room(&mut self, incoming: u64, newest: i64) -> Result<()> {
         for tier in 0..TIERS.len() as u8 {
@@ -151,7 +183,7 @@ impl Writer {
             self.disk.space().map_err(Error::io("asking for the space of", self.disk.path()))?;
         let (free, all) = space;
         let options = &self.limits.options;
-        let floor = options.min_free_bytes.unwrap_or((all / FREE_SHARE).min(MAX_FREE));
+        let floor = options.min_free(all);
         let max = options.max_bytes;
         if free >= floor {
             self.limits.frozen_at = None;
@@ -170,7 +202,7 @@ impl Writer {
         None
     }
 
-    fn remove_segment(&mut self, tier: u8, name: FileName) -> Result<()> {
+    pub(crate) fn remove_segment(&mut self, tier: u8, name: FileName) -> Result<()> {
         let text = name.to_string();
         match self.disk.remove(&text) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -24,7 +24,7 @@ use crate::retention::{Limits, Segment};
 const BLOCK_ROWS: usize = 720;
 
 /// An hour that ends makes a block of so many rows already.
-const SHORT_BLOCK_ROWS: usize = 360;
+pub(crate) const SHORT_BLOCK_ROWS: usize = 360;
 
 /// Rows of a rollup that make a block: a third of a day of minutes, 20 days of hours.
 const ROLLUP_BLOCK_ROWS: u64 = 480;
@@ -33,7 +33,7 @@ const ROLLUP_BLOCK_ROWS: u64 = 480;
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Bytes of a file of events; then another is begun.
-const EVENT_FILE_BYTES: u64 = 256 << 10;
+pub(crate) const EVENT_FILE_BYTES: u64 = 256 << 10;
 
 /// Files of events that are kept.
 const MAX_EVENT_FILES: usize = 16;
@@ -307,6 +307,13 @@ impl Writer {
         let name = FileName { number: self.next_number, kind };
         self.next_number = self.next_number.saturating_add(1);
         Output::create(&*self.disk, name)
+    }
+
+    /// Forgets the segments of a tier, for they were replaced: nothing is written any more.
+    pub(crate) fn forget(&mut self, tier: u8) {
+        let files = self.tier(tier);
+        files.segment = None;
+        files.segments.clear();
     }
 
     /// The files of a tier. There is no tier that has none.

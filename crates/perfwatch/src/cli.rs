@@ -71,6 +71,24 @@ pub(crate) enum Command {
     ///
     /// Exits with 3 when a change is one that --fail-if names.
     Compare(CompareArgs),
+    /// Write every kept sample to standard output
+    ///
+    /// Writes what is kept, not what is shown: counters as they stand (a rate is selected as its counter), gauges with
+    /// their decimals, nothing averaged, so that `perfwatch import` gives back the same rows. Reads the files
+    /// themselves, beside a running server too.
+    #[command(after_long_help = EXPORT_SHAPES)]
+    Export(ExportArgs),
+    /// Take in what `perfwatch export` wrote
+    ///
+    /// The format is recognized by itself. Rows that are there already (same section, same time, same values) are
+    /// skipped, so that importing twice changes nothing. Needs that no server runs on the same history. At a line that
+    /// makes no sense it ends with an error; what stands before that line is in. OpenMetrics does not say how long a
+    /// sample covers: the time since the one before is taken, where that is at most 2.5 times as long as usual, else
+    /// the sample continues none and its counters have no rate there.
+    Import(ImportArgs),
+    /// Look after the files of the history
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Describe every metric
     Catalog(CatalogArgs),
     /// Record what the kernel says, for a bug report or a test
@@ -171,6 +189,101 @@ pub(crate) enum CompareFormat {
     /// A line for each side of each series
     Csv,
     /// What GET /api/v1/compare answers
+    Json,
+}
+
+const EXPORT_SHAPES: &str = "\
+Shapes, the first two with a line that tells their version:
+  ndjson       {\"perfwatch_export\":1}
+               {\"time\":\"2026-11-23T03:12:05.123Z\",\"section\":\"cpu\",\"covered_ns\":5000000000,
+                \"values\":{\"cpu.usage_percent\":12.3}}          a line for each section of each sample
+  csv          perfwatch_export,1
+               time,section,covered_ns,series,value             a line for each value
+  openmetrics  # TYPE perfwatch_cpu_usage_percent gauge         for `promtool tsdb create-blocks-from openmetrics`
+               perfwatch_cpu_usage_percent 12.3 1795403525.123  a counter's name ends in _total
+
+covered_ns is the time since the sample before, by a clock that runs evenly; 0 where there is none, as at the first.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Metrics, as of `perfwatch query` [default: all]
+    #[arg(value_name = "SELECT")]
+    pub(crate) select: Vec<Selector>,
+    /// Where the range begins [default: with the oldest sample]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Where it ends [default: with the newest sample]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// In which shape
+    #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
+    pub(crate) format: ExportFormat,
+}
+
+/// In which shape samples leave and come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A line of JSON for each section of each sample
+    Ndjson,
+    /// A line for each value
+    Csv,
+    /// For Prometheus
+    Openmetrics,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What `perfwatch export` wrote; `-` is standard input
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Read everything and say what is damaged
+    ///
+    /// Verifies every record and every checksum, and prints a line for each damaged spot. Works beside a running
+    /// server. --data may be a backup. Exits with 1 when something is damaged.
+    Check {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = DbFormat::Table)]
+        format: DbFormat,
+    },
+    /// Say how much there is, and how much disk it will need
+    ///
+    /// What will be needed is estimated from what there is: bytes a day times the days that are kept.
+    Info {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = DbFormat::Table)]
+        format: DbFormat,
+    },
+    /// Write everything to one file
+    ///
+    /// Works beside a running server. The file can be read itself: --data FILE of query, compare, export, db check and
+    /// db info.
+    Backup {
+        /// The file to write
+        file: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Write a backup's content to --data DIR, which must hold no history yet
+    Restore {
+        /// A file that `perfwatch db backup` wrote
+        file: PathBuf,
+    },
+    /// Merge small files, and drop what is damaged, there twice or over its time
+    ///
+    /// Needs that no server runs on the same history.
+    Compact,
+}
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DbFormat {
+    /// For people
+    Table,
+    /// For programs
     Json,
 }
 

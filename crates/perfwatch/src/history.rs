@@ -18,7 +18,9 @@ use crate::when::Range;
 
 pub(crate) use compare::{Comparison, Request as CompareRequest, Threshold, compare};
 pub(crate) use text::{comparison_csv, comparison_table, csv, sparklines, table};
-use view::{View, views};
+pub(crate) use view::views;
+
+use view::View;
 
 /// Nanoseconds of a millisecond.
 pub(crate) const MS: i64 = 1_000_000;

@@ -12,6 +12,7 @@ mod selector;
 mod table;
 mod terminal;
 mod ticker;
+mod transfer;
 mod when;
 
 use std::io::{self, Write};
@@ -44,6 +45,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Watch => commands::watch::run(&settings()?)?,
         Command::Query(args) => commands::history::query(&settings()?, &args)?,
         Command::Compare(args) => return commands::history::compare(&settings()?, &args),
+        Command::Export(args) => return commands::transfer::export(&settings()?, &args),
+        Command::Import(args) => commands::transfer::import(&settings()?, &args)?,
+        Command::Db(command) => return commands::db::run(&settings()?, &command),
         Command::Catalog(args) => commands::catalog::run(&args)?,
         Command::Capture(args) => commands::capture::run(&settings()?, &args)?,
         Command::Doctor => return commands::doctor::run(&cli.settings),

@@ -11,10 +11,9 @@ use perfwatch_metrics::{Snapshot, State};
 use perfwatch_store::{Event, Row, Store};
 use serde_json::{Value, json};
 
-pub(crate) use rows::decimals;
+pub(crate) use rows::{Sections, decimals, kind};
 
 use clocks::Clocks;
-use rows::Sections;
 
 use crate::journal::Change;
 

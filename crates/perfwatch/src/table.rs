@@ -52,7 +52,7 @@ fn shown(unit: Unit, value: Value<'_>) -> String {
 }
 
 /// With a binary prefix: `1.50 MiB`.
-fn binary(value: f64, unit: &str) -> String {
+pub(crate) fn binary(value: f64, unit: &str) -> String {
     const PREFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let mut scaled = value;
     let mut prefixes = PREFIXES.iter();

@@ -17,6 +17,9 @@ const SWEEP_ROWS: u64 = 720;
 /// The largest float whose thousandths are exact.
 const MAX_SCALED: f64 = (1_u64 << 53) as f64;
 
+/// Values that were kept before: a section's name, the time it covers, and its values.
+pub(crate) type RestoredSection<'a> = (&'static str, u64, Vec<(&'a SeriesKey, i64)>);
+
 /// Every section's list of series.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
@@ -64,6 +67,27 @@ impl Sections {
             rows.push(section.row(covered, self.rows));
             if sweep {
                 section.sweep(self.rows);
+            }
+        }
+        rows
+    }
+
+    /// Rows of values that were kept before.
+    pub(crate) fn restored(&mut self, sections: &[RestoredSection<'_>]) -> Vec<GroupRow> {
+        self.rows += 1;
+        let (number, sweep) = (self.rows, self.rows.is_multiple_of(SWEEP_ROWS));
+        let mut rows = Vec::new();
+        for (name, covered, values) in sections {
+            let section = self.section(name);
+            for (key, value) in values {
+                let labels: Vec<_> = key.labels.iter().map(String::as_str).collect();
+                if let Some(kind) = kind(key.def, &labels) {
+                    section.put(key.def, &labels, kind, *value);
+                }
+            }
+            rows.push(section.row(*covered, number));
+            if sweep {
+                section.sweep(number);
             }
         }
         rows
@@ -186,15 +210,7 @@ fn is_ratio(series: &Series) -> bool {
 /// What is summed up over the rest of too many is kept as it was reported: its counters fall when one of the rest moves
 /// out, so nothing can be derived from them.
 fn kept(def: &MetricDef, labels: &[&str], value: Value<'_>) -> Option<(Kind, i64)> {
-    let rest = labels.contains(&ALL_OTHERS);
-    let kind = match def.kept {
-        Kept::Counter | Kept::Counter32 if rest => Kind::Gauge,
-        Kept::Counter => Kind::Counter,
-        Kept::Counter32 => Kind::Counter32,
-        Kept::Gauge { .. } => Kind::Gauge,
-        Kept::Rate { .. } if rest => Kind::Gauge,
-        Kept::Rate { .. } | Kept::Ratio { .. } | Kept::Nothing => return None,
-    };
+    let kind = kind(def, labels)?;
     let number = match value {
         Value::Integer(number) if kind == Kind::Gauge => i64::try_from(number).ok()?,
         Value::Integer(number) => number as i64,
@@ -202,6 +218,19 @@ fn kept(def: &MetricDef, labels: &[&str], value: Value<'_>) -> Option<(Kind, i64
         Value::Text(_) => return None,
     };
     Some((kind, number))
+}
+
+/// How the values of a series are kept. None when they are not: they are derived, or no numbers.
+pub(crate) fn kind(def: &MetricDef, labels: &[&str]) -> Option<Kind> {
+    let rest = labels.contains(&ALL_OTHERS);
+    match def.kept {
+        Kept::Counter | Kept::Counter32 if rest => Some(Kind::Gauge),
+        Kept::Counter => Some(Kind::Counter),
+        Kept::Counter32 => Some(Kind::Counter32),
+        Kept::Gauge { .. } => Some(Kind::Gauge),
+        Kept::Rate { .. } if rest => Some(Kind::Gauge),
+        Kept::Rate { .. } | Kept::Ratio { .. } | Kept::Nothing => None,
+    }
 }
 
 /// Digits after the point with which a gauge is kept.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod commands;
+mod database;
 mod faults;
 mod history;
 mod http;
