@@ -64,6 +64,20 @@ impl Error {
         move |source| Self::Io { doing, path, source }
     }
 
+    /// Whether it is about this one file, which will not be readable later either, and says nothing of the others: it is a
+    /// link or a directory, it is somebody else's, or the disk is broken there.
+    pub(crate) fn is_of_one_file(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        let errno = source.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+        let known = [
+            rustix::io::Errno::LOOP,
+            rustix::io::Errno::ISDIR,
+            rustix::io::Errno::ACCESS,
+            rustix::io::Errno::IO,
+        ];
+        errno.is_some_and(|errno| known.contains(&errno))
+    }
+
     /// Whether a file that was there is not any more, as when its time had come.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::answer::{Answer, Query, answer};
@@ -44,11 +45,19 @@ pub struct Reader {
     recent: Option<Arc<Recent>>,
     files: Mutex<Files>,
     pages: Mutex<HashMap<PageId, Arc<Page>>>,
+    /// Files that could not be read when they were looked at last.
+    unreadable: AtomicU64,
 }
 
 impl Reader {
     pub(crate) fn new(disk: SharedDisk, recent: Option<Arc<Recent>>) -> Self {
-        Self { disk, recent, files: Mutex::default(), pages: Mutex::default() }
+        Self {
+            disk,
+            recent,
+            files: Mutex::default(),
+            pages: Mutex::default(),
+            unreadable: AtomicU64::new(0),
+        }
     }
 
     /// Reads the files of a directory, beside whoever writes them, or a backup. It sees what is committed.
@@ -128,7 +137,18 @@ impl Reader {
     }
 
     /// Events of a range, oldest first.
-    pub fn events(&self, (from, to): (i64, i64)) -> Result<Vec<Event>> {
+    ///
+    /// Where there is memory and the files cannot be read, those in memory, and why.
+    pub fn events(&self, range: (i64, i64)) -> Result<(Vec<Event>, Option<String>)> {
+        match self.events_of(range, true) {
+            Err(error) if self.recent.is_some() => {
+                Ok((self.events_of(range, false)?, Some(error.to_string())))
+            }
+            other => Ok((other?, None)),
+        }
+    }
+
+    fn events_of(&self, (from, to): (i64, i64), with_files: bool) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         let mut take = |event: Event| {
             if (from..to).contains(&event.time) {
@@ -139,7 +159,7 @@ impl Reader {
         if let Some(recent) = &self.recent {
             recent.lock().events.iter().cloned().for_each(&mut take);
         }
-        if let (files, Some(disk)) = self.files()? {
+        if let (files, Some(disk)) = if with_files { self.files()? } else { (Files::new(), None) } {
             let has_events = |kind| matches!(kind, FileKind::Events | FileKind::Bundle);
             for name in files.keys().filter(|name| has_events(name.kind)) {
                 let path = disk.path_of(&name.to_string());
@@ -189,7 +209,7 @@ impl Reader {
             match update(&*disk, &mut known) {
                 Err(error) if error.is_gone() && attempt < ATTEMPTS => {}
                 other => {
-                    other?;
+                    self.unreadable.store(other?, Ordering::Relaxed);
                     break;
                 }
             }
@@ -217,7 +237,13 @@ impl Reader {
                     let answer = answer(&Files::new(), None, &memory)?;
                     return Ok(Answer { trouble: Some(error.to_string()), ..answer });
                 }
-                other => return other,
+                other => {
+                    let unreadable = self.unreadable.load(Ordering::Relaxed);
+                    return other.map(|answer| Answer {
+                        damaged: answer.damaged.saturating_add(unreadable),
+                        ..answer
+                    });
+                }
             }
         }
     }
@@ -283,7 +309,8 @@ impl RawGroup<'_> {
         let mut series = Vec::new();
         for (number, page) in group.pages.clone().into_iter().enumerate() {
             for (position, one) in page.iter().flat_map(|page| page.series.iter().enumerate()) {
-                let values = group.values((number, position), opener)?.unwrap_or_default();
+                let values = group.values((number, position), opener)?;
+                let values = values.unwrap_or_else(|| vec![None; within.len() + lead]);
                 let rows = values.into_iter().skip(lead).zip(&within);
                 // A ratio's are marks.
                 let has_values = !matches!(one.kind, Kind::Ratio { .. });
@@ -315,8 +342,9 @@ fn elsewhere(files: &Files, disk: &dyn Disk, id: PageId) -> io::Result<Option<Pa
     Ok(None)
 }
 
-/// Takes in what is new in a directory, and forgets what went.
-fn update(disk: &dyn Disk, known: &mut Files) -> Result<()> {
+/// Takes in what is new in a directory, and forgets what went. Returns how many files cannot be read.
+fn update(disk: &dyn Disk, known: &mut Files) -> Result<u64> {
+    let mut unreadable = 0;
     let names = disk.list().map_err(Error::io("reading", disk.path()))?;
     let names: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
     known.retain(|name, _| names.contains(name));
@@ -324,12 +352,15 @@ fn update(disk: &dyn Disk, known: &mut Files) -> Result<()> {
     for name in names {
         let index = match known.get(&name) {
             Some(index) if index.finished || name.kind == FileKind::Events => continue,
-            Some(index) => refresh(disk, name, index)?,
-            None => Some(Arc::new(FileIndex::load(disk, name)?.0)),
+            Some(index) => refresh(disk, name, index),
+            None => FileIndex::load(disk, name).map(|(index, _)| Some(Arc::new(index))),
         };
-        known.extend(index.map(|index| (name, index)));
+        match index {
+            Err(error) if error.is_of_one_file() => unreadable += 1,
+            index => known.extend(index?.map(|index| (name, index))),
+        }
     }
-    Ok(())
+    Ok(unreadable)
 }
 
 /// Tells the disk that the beginnings and the ends of these files will be read, where their indexes are: so they come
@@ -351,6 +382,10 @@ fn refresh(
     let file = disk.open(&name.to_string()).map_err(doing())?;
     if file.length().map_err(doing())? == known.walked + known.loose_bytes {
         return Ok(None);
+    }
+    if file.length().map_err(doing())? < known.walked {
+        // Cut off after a failed write, and maybe written to again: what is known of it is of no use.
+        return Ok(Some(Arc::new(FileIndex::load(disk, name)?.0)));
     }
     let mut index = FileIndex::clone(known);
     index.refresh(&*file).map_err(doing())?;

@@ -42,11 +42,19 @@ pub(crate) fn recover(
     let mut names: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
     names.sort_unstable();
     let next_number = names.last().map_or(1, |name| name.number.saturating_add(1));
-    let mut files = Vec::new();
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for name in names {
-        files.push((name, FileIndex::load(&**disk, name)?.0));
+        match FileIndex::load(&**disk, name) {
+            Ok((index, _)) => files.push((name, index)),
+            Err(error) if error.is_gone() => {}
+            Err(error) if error.is_of_one_file() => unreadable.push(name),
+            Err(error) => return Err(error),
+        }
     }
     // From here on things are changed.
+    for name in unreadable {
+        set_aside(&**disk, name, suffix, &mut found);
+    }
     files.retain(|file| keep(&**disk, file, suffix, &mut found));
     let of = |kind: FileKind| {
         files.iter().filter(move |(name, _)| name.kind == kind).cloned().collect::<Vec<Indexed>>()
@@ -104,11 +112,16 @@ fn keep(disk: &dyn Disk, (name, index): &Indexed, suffix: u64, found: &mut Found
         let _ = disk.remove(&text);
         return false;
     }
-    let aside = format!("{text}.corrupt-{suffix}");
-    if disk.rename(&text, &aside).is_ok() {
+    set_aside(disk, *name, suffix, found);
+    false
+}
+
+/// Renames a file so that it is no file of the store any more. One that stays is left out.
+fn set_aside(disk: &dyn Disk, name: FileName, suffix: u64, found: &mut Found) {
+    let aside = format!("{name}.corrupt-{suffix}");
+    if disk.rename(&name.to_string(), &aside).is_ok() {
         found.set_aside.push(aside);
     }
-    false
 }
 
 /// Numbers of the rows that each chunk of some files stands for.

@@ -120,17 +120,27 @@ impl Writer {
             if block.is_none() {
                 return Ok(());
             }
-            self.seal(now)?;
+            if let Err(error) = self.seal(now) {
+                // No room for a block is no reason not to commit what comes after.
+                let new: Vec<_> =
+                    open.iter().filter(|chunk| chunk.head.last_seq > durable).cloned().collect();
+                if let Some(last) = new.last() {
+                    self.append_hot(0, &new)?;
+                    self.recent.committed(last.head.last_seq);
+                }
+                return Err(error);
+            }
         }
     }
 
     /// How many of these chunks are to become a block.
     fn block_due(&self, open: &[Arc<Chunk>]) -> Option<usize> {
         let many_files = self.tiers[0].hot_files.len() > MAX_HOT_FILES;
-        let mut rows = 0;
+        let (mut rows, mut bytes) = (0, 0);
         for (index, pair) in open.windows(2).enumerate() {
             let [chunk, next] = pair else { continue };
             rows += chunk.rows();
+            bytes += chunk.body.len() as u64;
             let (Some((_, ends)), Some((begins, _))) = (chunk.head.times(), next.head.times())
             else {
                 continue;
@@ -139,6 +149,7 @@ impl Writer {
             let due = rows >= BLOCK_ROWS && bucket(ends) != bucket(begins)
                 || rows >= SHORT_BLOCK_ROWS && hour(ends) != hour(begins)
                 || rows >= 2 * BLOCK_ROWS
+                || bytes >= self.limits.segment_bytes()
                 || many_files && index + 2 == open.len();
             if due {
                 return Some(index + 1);
@@ -195,15 +206,25 @@ impl Writer {
         let last = rolled.head.last_seq;
         self.append_hot(tier, &[Arc::new(rolled)])?;
         self.tier(tier).reaches = last;
-        if self.tier(tier).hot_rows < ROLLUP_BLOCK_ROWS {
+        let files = self.tier(tier);
+        let bytes = files.hot.as_ref().map_or(0, |hot| hot.length());
+        if files.hot_rows < ROLLUP_BLOCK_ROWS && bytes < self.limits.segment_bytes() {
             return Ok(());
         }
         let hot = self.read_hot(tier)?;
-        let joined = join(&hot).map_err(Error::io("compressing for", self.disk.path()))?;
-        let Some(block) = joined else { return Ok(()) };
-        self.append_block(tier, &block)?;
-        self.remove_hot(tier, block.head.last_seq);
-        self.roll(&block)
+        let mut blocks = Vec::new();
+        // A block stands for every row from its first to its last. What was lost between may be there in a finer tier, so no
+        // block reaches over it.
+        let follows = |a: &Arc<Chunk>, b: &Arc<Chunk>| a.head.last_seq + 1 == b.head.first_seq;
+        for run in hot.chunk_by(follows) {
+            let joined = join(run).map_err(Error::io("compressing for", self.disk.path()))?;
+            if let Some(block) = joined {
+                self.append_block(tier, &block)?;
+                blocks.push(block);
+            }
+        }
+        self.remove_hot(tier, last);
+        blocks.iter().try_for_each(|block| self.roll(block))
     }
 
     /// Everything in a tier's hot files, each row once.
@@ -328,18 +349,22 @@ impl Writer {
             if self.limits.keeps_none(tier + 1) {
                 continue;
             }
-            let reached = self.tier(tier + 1).reaches;
+            let mut reached = self.tier(tier + 1).reaches;
             let files = self.tier(tier);
             let active = files.segment.as_ref().map(|output| output.name);
             let names: Vec<_> = files.segments.keys().copied().chain(active).collect();
             for name in names {
-                let newer = |last: u64| last > reached;
                 let known = self.tier(tier).segments.get(&name).map(|segment| segment.last_seq);
-                if known.is_some_and(|last| !newer(last)) {
+                if known.is_some_and(|last| last <= reached) {
                     continue;
                 }
                 let (index, file) = FileIndex::load(&*self.disk, name)?;
-                for meta in index.chunks.iter().filter(|meta| newer(meta.last_seq)) {
+                for meta in &index.chunks {
+                    // Of a block that is there twice, one.
+                    if meta.first_seq <= reached {
+                        continue;
+                    }
+                    reached = meta.last_seq;
                     let path = self.disk.path().join(name.to_string());
                     let chunk = index.chunk(&*file, meta).map_err(Error::io("reading", path))?;
                     if let Some(chunk) = chunk {

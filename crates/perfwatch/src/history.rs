@@ -185,6 +185,8 @@ fn natural(label: &str) -> (String, u64, String) {
 pub(crate) struct Events {
     /// What happened.
     pub(crate) events: Vec<Event>,
+    /// What may be missing, in words. Empty when nothing is.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Something that happened.
@@ -201,7 +203,8 @@ pub(crate) struct Event {
 /// Answers what happened in a range. Of more than `MAX_EVENTS`, the newest.
 pub(crate) fn events(reader: &Reader, range: &Range) -> Result<Events> {
     const MAX_EVENTS: usize = 10_000;
-    let mut events = reader.events(bounds(range))?;
+    let (mut events, trouble) = reader.events(bounds(range))?;
+    let warning = |trouble| format!("from memory alone, for the files cannot be read: {trouble}");
     events.drain(..events.len().saturating_sub(MAX_EVENTS));
     let events = events
         .into_iter()
@@ -211,7 +214,7 @@ pub(crate) fn events(reader: &Reader, range: &Range) -> Result<Events> {
             detail: serde_json::from_str(&event.detail).unwrap_or(Value::String(event.detail)),
         })
         .collect();
-    Ok(Events { events })
+    Ok(Events { events, warnings: trouble.map(warning).into_iter().collect() })
 }
 
 impl Event {
@@ -232,6 +235,14 @@ impl Event {
             }
             "stop" => format!("PerfWatch stopped: {}", text("reason")),
             "collector" => format!("{}: {} {}", text("part"), text("state"), text("reason")),
+            "store" => match self.detail.get("problem").and_then(Value::as_str) {
+                Some("set aside") => {
+                    format!("nothing in {} could be read: set aside", text("file"))
+                }
+                Some("damaged") => format!("{} bytes of history cannot be read", number("bytes")),
+                Some(problem) => format!("history could not be written: {problem}"),
+                None => format!("history is written again, {} rows were lost", number("lost_rows")),
+            },
             _ => format!("{} {}", self.kind, self.detail),
         }
     }

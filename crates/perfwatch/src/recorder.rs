@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use perfwatch_metrics::{Snapshot, State};
 use perfwatch_store::{Event, Row, Store};
 use serde_json::{Value, json};
+use tracing::{info, warn};
 
 pub(crate) use rows::{Sections, decimals, kind};
 
@@ -30,13 +31,16 @@ pub(crate) struct Recorder {
     clocks: Clocks,
     /// Events of collectors that may still be recorded, and since when they are counted.
     budget: (u32, Instant),
+    /// Why history could not be written at the last snapshot.
+    trouble: Option<String>,
 }
 
 impl Recorder {
     /// Nothing recorded yet.
     pub(crate) fn new(store: Arc<Store>) -> Self {
         let budget = (MAX_COLLECTOR_EVENTS, Instant::now());
-        Self { store, sections: Sections::default(), clocks: Clocks::default(), budget }
+        let trouble = store.health().trouble.map(|(_, reason)| reason);
+        Self { store, sections: Sections::default(), clocks: Clocks::default(), budget, trouble }
     }
 
     /// Hands over a snapshot. Never waits.
@@ -44,8 +48,31 @@ impl Recorder {
         for (kind, detail) in self.clocks.look(snapshot) {
             self.store.event(event(snapshot.timestamp, kind, &detail));
         }
+        self.look_at_store(snapshot.timestamp);
         let groups = self.sections.rows(snapshot);
         self.store.append(Row { time: nanoseconds(snapshot.timestamp), groups });
+    }
+
+    /// Says when history cannot be written any more, and when it can again: in the log, and in itself.
+    fn look_at_store(&mut self, time: Timestamp) {
+        let health = self.store.health();
+        let trouble = health.trouble.map(|(_, reason)| reason);
+        if trouble.is_some() == self.trouble.is_some() {
+            return;
+        }
+        let detail = match &trouble {
+            Some(reason) => {
+                warn!(reason, "history is kept in memory until it can be written");
+                json!({ "problem": reason })
+            }
+            None => {
+                let lost_rows = health.lost_rows;
+                info!(lost_rows, "history is written again");
+                json!({ "problem": null, "lost_rows": lost_rows })
+            }
+        };
+        self.store.event(event(time, "store", &detail));
+        self.trouble = trouble;
     }
 
     /// Hands over what began to be missing at a snapshot, or is there again.

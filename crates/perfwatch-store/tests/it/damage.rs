@@ -90,7 +90,7 @@ fn check(reader: &Reader, truth: &Truth) -> BTreeSet<i64> {
         assert_eq!(answer.trouble, None);
         truth.check_at_most(&answer).unwrap();
     }
-    let events = reader.events((i64::MIN, i64::MAX)).unwrap();
+    let events = reader.events((i64::MIN, i64::MAX)).unwrap().0;
     for (number, one) in events.iter().enumerate() {
         assert_eq!(*one, event(one.time));
         assert!(number == 0 || events[number - 1].time < one.time, "an event twice");

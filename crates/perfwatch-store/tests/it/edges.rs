@@ -56,7 +56,7 @@ fn events_outlast_many_restarts() {
         store.event(event(number));
         assert!(store.close(PATIENCE));
     }
-    assert_eq!(open(&disk).reader().events((i64::MIN, i64::MAX)).unwrap().len(), 40);
+    assert_eq!(open(&disk).reader().events((i64::MIN, i64::MAX)).unwrap().0.len(), 40);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn of_too_many_waiting_events_the_oldest_are_lost() {
     (1..=1024).for_each(|number| store.event(event(number)));
     disk.release();
     assert!(store.flush(PATIENCE));
-    let events = store.reader().events((i64::MIN, i64::MAX)).unwrap();
+    let events = store.reader().events((i64::MIN, i64::MAX)).unwrap().0;
     let missing: Vec<_> = (1..=1024).filter(|number| !events.contains(&event(*number))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -53,7 +53,7 @@ fn listing(reader: &Reader) -> String {
             }
         }
     }
-    for event in reader.events((i64::MIN, i64::MAX)).unwrap() {
+    for event in reader.events((i64::MIN, i64::MAX)).unwrap().0 {
         writeln!(out, "{event:?}").unwrap();
     }
     out

@@ -283,11 +283,14 @@ impl Pairs {
     }
 }
 
+/// Takes one number of the statistics.
+type Statistic = fn(&Statistics) -> Option<f64>;
+
 /// What must not happen: `disk.devices.*.write_latency_ms:+50%`, `cpu.usage_percent:p95:+10`.
 #[derive(Debug, Clone)]
 pub(crate) struct Threshold {
     selector: Selector,
-    statistic: fn(&Statistics) -> Option<f64>,
+    statistic: Statistic,
     /// Its name.
     statistic_name: &'static str,
     limit: f64,
@@ -346,7 +349,7 @@ impl FromStr for Threshold {
             )
         };
         let (rest, change) = text.rsplit_once(':').ok_or_else(expected)?;
-        const STATISTICS: [(&str, fn(&Statistics) -> Option<f64>); 6] = [
+        const STATISTICS: [(&str, Statistic); 6] = [
             ("mean", |of| of.mean),
             ("median", |of| of.median),
             ("p95", |of| of.p95),

@@ -122,7 +122,7 @@ impl Section {
             let key = SeriesKey::new(def, labels);
             match self.places.get(&key.to_string()) {
                 Some(place) => *place,
-                None => self.add(key, kind),
+                None => self.add(&key, &kind),
             }
         };
         self.next = place + 1;
@@ -132,7 +132,7 @@ impl Section {
     }
 
     /// Adds a series, and after a counter the ratios that are made from it.
-    fn add(&mut self, key: SeriesKey, kind: Kind) -> usize {
+    fn add(&mut self, key: &SeriesKey, kind: &Kind) -> usize {
         let place = self.entries.len();
         let ratios = catalog().filter(|def| {
             let of_it = matches!(def.kept, Kept::Ratio { of, .. } if of == key.def.id);

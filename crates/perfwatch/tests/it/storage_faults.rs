@@ -257,7 +257,6 @@ fn busy_interfaces(tick: u64) -> String {
 }
 
 #[test]
-#[ignore = "fails: what is in hot files is not held against storage.max_bytes until 720 rows are a block"]
 fn files_never_take_much_more_than_they_may() {
     let config = config(&format!("{COMMIT_EVERY_SECOND}storage.max_bytes = '1MiB'\n"));
     let procfs = tempfile::tempdir().unwrap();

@@ -62,7 +62,7 @@ impl Run {
     /// Why nothing was recorded before this run.
     fn why(&self, reader: &Reader) -> &'static str {
         // Events tell only what is known; without any, it is not known.
-        let events = reader.events((i64::MIN, i64::MAX)).unwrap_or_default();
+        let events = reader.events((i64::MIN, i64::MAX)).unwrap_or_default().0;
         let last = events.iter().rfind(|event| matches!(event.kind.as_str(), "start" | "stop"));
         let Some(last) = last else { return "PerfWatch was not running" };
         let detail: Value = serde_json::from_str(&last.detail).unwrap_or_default();
