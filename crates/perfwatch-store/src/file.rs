@@ -198,7 +198,7 @@ impl FileIndex {
             RecordKind::Chunk => {
                 self.chunks.extend(ChunkHead::decode(&record.head).and_then(|head| {
                     meta(&head, record.offset, overhead(&record.head), record.body_length)
-                }))
+                }));
             }
             RecordKind::End => self.finished = true,
             RecordKind::Event | RecordKind::Index => {}

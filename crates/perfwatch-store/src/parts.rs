@@ -134,7 +134,7 @@ impl<'a> Sources<'a> {
             let mut opened = OpenPart { part, head: None, body_offset: 0, lists: Vec::new() };
             match &opened.part {
                 Part::Memory(chunk) => {
-                    opened.lists = chunk.pages.iter().cloned().map(Some).collect()
+                    opened.lists = chunk.pages.iter().cloned().map(Some).collect();
                 }
                 Part::File(name, meta) => {
                     let (Some(file), Some(index), Some(disk)) =
