@@ -196,7 +196,8 @@ impl FileIndex {
                 }
             }
             RecordKind::Chunk => {
-                self.chunks.extend(ChunkHead::decode(&record.head).and_then(|head| {
+                let head = ChunkHead::decode(&record.head);
+                self.chunks.extend(head.and_then(|head| {
                     meta(&head, record.offset, overhead(&record.head), record.body_length)
                 }));
             }

@@ -69,7 +69,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The series of a group. Of series with the same name, the first counts.
+    /// The series of a group. Their names are to differ: of two that do not, both may be answered or one.
     pub fn new(group: &str, series: impl IntoIterator<Item = Series>) -> Arc<Self> {
         let series: Vec<_> = series.into_iter().collect();
         let pages = paged(series.iter().cloned(), RAW_PAGE);

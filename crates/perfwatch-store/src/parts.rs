@@ -112,6 +112,18 @@ impl<'a> Sources<'a> {
         Self { disk, indexes, files: HashMap::new() }
     }
 
+    /// Opens the files of chunks.
+    pub(crate) fn open_files(&mut self, parts: &[Part]) -> io::Result<()> {
+        for part in parts {
+            if let (Part::File(name, _), Some(disk)) = (part, self.disk)
+                && !self.files.contains_key(name)
+            {
+                self.files.insert(*name, disk.open(&name.to_string())?);
+            }
+        }
+        Ok(())
+    }
+
     /// Opens chunks: reads their heads, and announces the axes and of the pages those that are wanted.
     pub(crate) fn open(
         &mut self,
@@ -119,14 +131,12 @@ impl<'a> Sources<'a> {
         parts: Vec<Part>,
         mut is_wanted: impl FnMut(&Arc<str>, &Page) -> bool,
     ) -> io::Result<Vec<OpenPart>> {
+        self.open_files(&parts)?;
         for part in &parts {
-            if let Part::File(name, meta) = part {
-                if let (None, Some(disk)) = (self.files.get(name), self.disk) {
-                    self.files.insert(*name, disk.open(&name.to_string())?);
-                }
-                if let Some(file) = self.files.get(name) {
-                    file.will_need(meta.offset, meta.head_length);
-                }
+            if let Part::File(name, meta) = part
+                && let Some(file) = self.files.get(name)
+            {
+                file.will_need(meta.offset, meta.head_length);
             }
         }
         let mut open = Vec::with_capacity(parts.len());

@@ -19,7 +19,7 @@ use crate::event::{Event, each_event};
 use crate::file::{FileIndex, FileKind, FileName, TIERS};
 use crate::group::Group;
 use crate::layout::{Kind, Page, PageId, Series};
-use crate::parts::{Files, Sources, choose, chunks_of};
+use crate::parts::{Files, Part, Sources, choose, chunks_of};
 use crate::plan::Plan;
 use crate::recent::Recent;
 use crate::record::FILE_HEADER_BYTES;
@@ -72,10 +72,7 @@ impl Reader {
         query: &Query,
         mut select: impl FnMut(&str, &Series) -> bool,
     ) -> Result<Answer> {
-        self.attempt(|files, disk| {
-            let memory = self.memory()?;
-            answer(self, query, &mut select, (files, disk), &memory)
-        })
+        self.attempt(|files, disk, memory| answer(self, query, &mut select, (files, disk), memory))
     }
 
     /// Shows every raw row of a range, group by group, in the order in which they were taken in.
@@ -84,23 +81,44 @@ impl Reader {
         (from, to): (i64, i64),
         mut each: impl FnMut(&RawGroup<'_>) -> io::Result<()>,
     ) -> Result<()> {
-        let (files, disk) = self.files()?;
         let plan = Plan { from, step: 1, points: u64::MAX, tier: 0, to };
         let reading = || Error::io("reading", "the store");
         let mut opener = Opener::new().map_err(reading())?;
-        let parts = choose(&plan, &files, &self.memory()?);
-        let mut sources = Sources::new(disk.as_deref(), &files);
+        for attempt in 1.. {
+            let memory = self.memory()?;
+            let (files, disk) = self.files()?;
+            let parts = choose(&plan, &files, &memory);
+            let mut sources = Sources::new(disk.as_deref(), &files);
+            // Open, a file stays readable though it goes.
+            match sources.open_files(&parts).map_err(reading()) {
+                Err(error) if error.is_gone() && attempt < ATTEMPTS => continue,
+                other => other?,
+            }
+            return self.show_rows(parts, &mut sources, &mut opener, (from, to), &mut each);
+        }
+        Ok(())
+    }
+
+    fn show_rows(
+        &self,
+        parts: Vec<Part>,
+        sources: &mut Sources<'_>,
+        opener: &mut Opener,
+        (from, to): (i64, i64),
+        each: &mut impl FnMut(&RawGroup<'_>) -> io::Result<()>,
+    ) -> Result<()> {
+        let reading = || Error::io("reading", "the store");
         for part in parts {
             let opened = sources.open(self, vec![part], |_, _| true).map_err(reading())?;
             for part in &opened {
-                let (Some(head), Some(body)) = (part.head(), part.body(&sources)) else { continue };
+                let (Some(head), Some(body)) = (part.head(), part.body(sources)) else { continue };
                 let mut lists = part.lists.iter();
                 for group in &head.groups {
                     let pages = lists.by_ref().take(group.pages().count()).cloned().collect();
                     let name = &group.name;
-                    let group = Group::open(head.tier, group, &body, pages, &mut opener);
+                    let group = Group::open(head.tier, group, &body, pages, opener);
                     if let Some(mut group) = group.map_err(reading())? {
-                        RawGroup::show(&mut group, name, (from, to), &mut opener, &mut each)
+                        RawGroup::show(&mut group, name, (from, to), opener, each)
                             .map_err(Error::io("exporting", part.name()))?;
                     }
                 }
@@ -117,6 +135,10 @@ impl Reader {
                 events.push(event);
             }
         };
+        // Before the files: what is written meanwhile is there twice rather than not at all.
+        if let Some(recent) = &self.recent {
+            recent.lock().events.iter().cloned().for_each(&mut take);
+        }
         if let (files, Some(disk)) = self.files()? {
             let has_events = |kind| matches!(kind, FileKind::Events | FileKind::Bundle);
             for name in files.keys().filter(|name| has_events(name.kind)) {
@@ -129,11 +151,10 @@ impl Reader {
                 }
             }
         }
-        if let Some(recent) = &self.recent {
-            recent.lock().events.iter().cloned().for_each(&mut take);
-        }
-        events.sort_by_key(|event| event.time);
-        // One that was just written may have been in memory a moment ago.
+        events.sort_by(|a, b| {
+            let key = |event: &Event| (event.time, event.kind.clone(), event.detail.clone());
+            key(a).cmp(&key(b))
+        });
         events.dedup();
         Ok(events)
     }
@@ -158,27 +179,19 @@ impl Reader {
         disk.ok_or_else(|| Error::io("opening", "the history")(absent()))
     }
 
-    /// What is in the files, as far as it can be read.
+    /// What is in the files, as far as it can be read. Looked at anew when one goes meanwhile, for what it held is in
+    /// another then.
     pub(crate) fn files(&self) -> Result<(Files, Option<Arc<dyn Disk>>)> {
         let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(disk) = disk else { return Ok((Files::new(), None)) };
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = disk.list().map_err(Error::io("reading", disk.path()))?;
-        let names: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
-        known.retain(|name, _| names.contains(name));
-        announce(&*disk, names.iter().filter(|name| !known.contains_key(name)));
-        for name in names {
-            let refreshed = match known.get(&name) {
-                Some(index) if index.finished || name.kind == FileKind::Events => continue,
-                Some(index) => refresh(&*disk, name, index),
-                None => FileIndex::load(&*disk, name).map(|(index, _)| Some(Arc::new(index))),
-            };
-            match refreshed {
-                Ok(Some(index)) => drop(known.insert(name, index)),
-                Ok(None) => {}
-                // It was joined or its time had come.
-                Err(error) if error.is_gone() => drop(known.remove(&name)),
-                Err(error) => return Err(error),
+        for attempt in 1.. {
+            match update(&*disk, &mut known) {
+                Err(error) if error.is_gone() && attempt < ATTEMPTS => {}
+                other => {
+                    other?;
+                    break;
+                }
             }
         }
         Ok((known.clone(), Some(disk)))
@@ -187,21 +200,26 @@ impl Reader {
     /// Answers from files and memory; when the files cannot be read, from memory; and anew when a file went meanwhile.
     fn attempt(
         &self,
-        mut answer: impl FnMut(&Files, Option<&dyn Disk>) -> Result<Answer>,
+        mut answer: impl FnMut(&Files, Option<&dyn Disk>, &[Arc<Chunk>]) -> Result<Answer>,
     ) -> Result<Answer> {
-        for _ in 0..ATTEMPTS {
-            let answered = self.files().and_then(|(files, disk)| answer(&files, disk.as_deref()));
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
+            // Before the files: what goes from memory meanwhile is in them by then.
+            let memory = self.memory()?;
+            let answered =
+                self.files().and_then(|(files, disk)| answer(&files, disk.as_deref(), &memory));
             match answered {
-                Err(error) if error.is_gone() => {}
+                Err(error) if error.is_gone() && left > 0 => {}
                 Err(Error::TooMuch(reason)) => return Err(Error::TooMuch(reason)),
+                // Gone again and again: the directory itself was removed.
                 Err(error) if self.recent.is_some() => {
-                    let answer = answer(&Files::new(), None)?;
+                    let answer = answer(&Files::new(), None, &memory)?;
                     return Ok(Answer { trouble: Some(error.to_string()), ..answer });
                 }
                 other => return other,
             }
         }
-        Err(Error::TooMuch("files go faster than they can be read".to_owned()))
     }
 
     /// Chunks in memory: none in a process that does not write.
@@ -295,6 +313,23 @@ fn elsewhere(files: &Files, disk: &dyn Disk, id: PageId) -> io::Result<Option<Pa
         }
     }
     Ok(None)
+}
+
+/// Takes in what is new in a directory, and forgets what went.
+fn update(disk: &dyn Disk, known: &mut Files) -> Result<()> {
+    let names = disk.list().map_err(Error::io("reading", disk.path()))?;
+    let names: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
+    known.retain(|name, _| names.contains(name));
+    announce(disk, names.iter().filter(|name| !known.contains_key(name)));
+    for name in names {
+        let index = match known.get(&name) {
+            Some(index) if index.finished || name.kind == FileKind::Events => continue,
+            Some(index) => refresh(disk, name, index)?,
+            None => Some(Arc::new(FileIndex::load(disk, name)?.0)),
+        };
+        known.extend(index.map(|index| (name, index)));
+    }
+    Ok(())
 }
 
 /// Tells the disk that the beginnings and the ends of these files will be read, where their indexes are: so they come

@@ -29,7 +29,8 @@ const BETWEEN_REMOVALS: Duration = Duration::from_secs(3600);
 pub struct Options {
     /// Rows are durable after this at the latest, or after the next row when those are further apart.
     pub commit_interval: Duration,
-    /// How long the rows of each tier are kept. Zero for a rollup that is not wanted.
+    /// How long the rows of each tier are kept. Zero for a rollup that is not wanted; as each is made of the one below,
+    /// there are no coarser ones then either.
     pub keep: [Duration; TIERS.len()],
     /// Bytes of all files together.
     pub max_bytes: u64,

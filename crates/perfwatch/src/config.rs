@@ -303,9 +303,11 @@ impl TryFrom<String> for CommitInterval {
 
 /// A length of time as people write it: `5s`, `500ms`, `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    // It may come from anybody, over HTTP.
+    let shown = || text.chars().take(32).flat_map(char::escape_default).collect::<String>();
     let parsed: SignedDuration =
-        text.parse().map_err(|_| format!("`{text}` is not a duration such as 5s or 500ms"))?;
-    Duration::try_from(parsed).map_err(|_| format!("`{text}` is negative"))
+        text.parse().map_err(|_| format!("`{}` is not a duration such as 5s or 500ms", shown()))?;
+    Duration::try_from(parsed).map_err(|_| format!("`{}` is negative", shown()))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {

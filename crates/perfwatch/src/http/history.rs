@@ -44,6 +44,9 @@ pub(crate) async fn series(
                 let step = crate::config::duration(step)
                     .map_err(|error| wrong(format!("step: {error}")))?;
                 let millis = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+                if millis == 0 {
+                    return Err(wrong("step: less than 1ms".to_owned()));
+                }
                 Resolution::Step(millis.saturating_mul(MS))
             }
         };

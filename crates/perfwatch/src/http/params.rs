@@ -11,6 +11,9 @@ use crate::when::Range;
 /// Most `select` parameters.
 const MAX_SELECTORS: usize = 64;
 
+/// How much of a wrong text an error repeats: enough to recognize it.
+const SHOWN_CHARS: usize = 32;
+
 /// The parameters as they came, each known and none twice but `select`.
 #[derive(Debug)]
 pub(crate) struct Params {
@@ -25,7 +28,7 @@ impl Params {
             let twice = name != "select" && pairs.iter().any(|(other, _)| *other == name);
             if twice || !known.contains(&&*name) {
                 let known = known.join(", ");
-                let name = name.escape_debug();
+                let name = shown(&name);
                 return Err(wrong(format!(
                     "parameter `{name}` is unknown or stands twice; known are {known}"
                 )));
@@ -47,9 +50,7 @@ impl Params {
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let parse = |value: &str| {
             let number = value.parse().ok().filter(|number| *number > 0);
-            number.ok_or_else(|| {
-                wrong(format!("{name}: `{}` is no number above 0", value.escape_debug()))
-            })
+            number.ok_or_else(|| wrong(format!("{name}: `{}` is no number above 0", shown(value))))
         };
         self.get(name).map(parse).transpose()
     }
@@ -77,7 +78,7 @@ impl Params {
         let zone = match self.get("tz") {
             None => TimeZone::system(),
             Some(name) => TimeZone::get(name)
-                .map_err(|_| wrong(format!("tz: `{}` is no time zone", name.escape_debug())))?,
+                .map_err(|_| wrong(format!("tz: `{}` is no time zone", shown(name))))?,
         };
         Ok(Timestamp::now().to_zoned(zone))
     }
@@ -87,6 +88,11 @@ impl Params {
         Range::parse(self.get("from"), self.get("to"), now)
             .map_err(|error| wrong(error.to_string()))
     }
+}
+
+/// A text from anywhere as an error may repeat it: on one line, and not much of it.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }
 
 /// A question that makes no sense.

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod answers;
 mod commands;
 mod database;
 mod faults;
+mod history;
 mod http;
 mod live;
 mod parity;
 mod process;
+mod storage_faults;

@@ -22,6 +22,16 @@ pub(crate) fn perfwatch() -> Command {
     command
 }
 
+/// The binary, run by another program.
+pub(crate) fn perfwatch_under(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(env!("CARGO_BIN_EXE_perfwatch"));
+    for (name, _) in perfwatch().get_envs() {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// What a command printed; it must have succeeded.
 pub(crate) fn stdout(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -110,8 +120,17 @@ impl Server {
 
     /// On a history that may be there.
     pub(crate) fn start_in(data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::start_as(perfwatch(), data, arguments)
+    }
+
+    /// As this command, which ends with the program's name and becomes it.
+    pub(crate) fn start_as(
+        mut command: Command,
+        data: tempfile::TempDir,
+        arguments: &[&str],
+    ) -> Self {
         let quiet = quiet();
-        let mut child = perfwatch()
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms", "--data"])
             .arg(data.path())
             .args(arguments)
@@ -130,6 +149,20 @@ impl Server {
         // Its log must go on being read, or it blocks.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { process, address, data, _quiet: quiet }
+    }
+
+    /// Killed, as by the kernel out of memory. What is left is its history.
+    pub(crate) fn killed(self) -> tempfile::TempDir {
+        self.process.signal(Signal::KILL);
+        self.data
+    }
+
+    /// Asked to stop; it must do so within two seconds. What is left is its history.
+    pub(crate) fn stopped(mut self) -> tempfile::TempDir {
+        self.process.signal(Signal::TERM);
+        let ended = self.process.end(Duration::from_secs(2)).expect("still running after 2 s");
+        assert!(ended.success(), "{ended}");
+        self.data
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
