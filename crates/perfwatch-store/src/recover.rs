@@ -81,7 +81,7 @@ pub(crate) fn recover(
     }
     let newest =
         files.iter().flat_map(|(_, index)| &index.chunks).max_by_key(|chunk| chunk.last_seq);
-    found.newest = newest.map(|chunk| chunk.max_time);
+    found.newest = newest_time(&files, suffix);
     let adopted = Adopted {
         next_seq: newest.map_or(1, |chunk| chunk.last_seq.saturating_add(1)),
         sealed_seq: tiers[0].reaches,
@@ -98,6 +98,16 @@ pub(crate) fn recover(
         caught_up: false,
     };
     Ok((writer, adopted, found))
+}
+
+/// The latest time of any row that is not in the future: what was taken in last may be older, as after an import. Where
+/// all are in the future, that of what was taken in last.
+fn newest_time(files: &[Indexed], now_seconds: u64) -> Option<i64> {
+    let chunks = || files.iter().flat_map(|(_, index)| &index.chunks);
+    let now = i64::try_from(now_seconds).unwrap_or(i64::MAX).saturating_add(1);
+    let now = now.saturating_mul(1_000_000_000);
+    let latest = chunks().map(|chunk| chunk.max_time).filter(|time| *time <= now).max();
+    latest.or_else(|| chunks().max_by_key(|chunk| chunk.last_seq).map(|chunk| chunk.max_time))
 }
 
 /// Whether there is something in a file. If not, it is removed when it is empty and else set aside.
@@ -226,4 +236,43 @@ fn read_open(disk: &dyn Disk, hot: &[Indexed], sealed: u64) -> Result<VecDeque<A
         }
     }
     Ok(chunks.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::layout::{Kind, Layout, Series};
+    use crate::recent::{GroupRow, Row};
+    use crate::retention::Options;
+    use crate::store::Store;
+
+    #[test]
+    fn the_newest_row_is_not_always_the_last_that_came() {
+        const SECOND: i64 = 1_000_000_000;
+        let data = tempfile::tempdir().unwrap();
+        let layout = Layout::new("g", [Series { name: "a".into(), kind: Kind::Gauge }]);
+        // The second is of a clock that was far ahead.
+        for (time, newest) in [
+            (1_000_000 * SECOND, Some(1_000_000 * SECOND)),
+            (i64::MAX / SECOND * SECOND, Some(1_000_000 * SECOND)),
+            (500_000 * SECOND, Some(1_000_000 * SECOND)),
+            (2_000_000 * SECOND, Some(2_000_000 * SECOND)),
+        ] {
+            let store = Store::open(data.path(), Options::default(), |_, _| Vec::new()).unwrap();
+            let (layout, values) = (std::sync::Arc::clone(&layout), vec![Some(1)]);
+            store.append(Row { time, groups: vec![GroupRow { layout, covered: 0, values }] });
+            assert!(store.close(Duration::from_secs(60)));
+            drop(store);
+            let (say, said) = mpsc::channel();
+            let store = Store::open(data.path(), Options::default(), move |found, _| {
+                say.send(found.newest).unwrap();
+                Vec::new()
+            });
+            let store = store.unwrap();
+            assert_eq!(said.recv(), Ok(newest), "after {time}");
+            assert!(store.close(Duration::from_secs(60)));
+        }
+    }
 }
