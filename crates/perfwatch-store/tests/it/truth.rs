@@ -108,6 +108,9 @@ impl Bucket {
     }
 }
 
+/// Number of rows, begin and length of the steps, and how many.
+type Asked = (usize, i64, i64, usize);
+
 /// Every row, in the order in which it was taken in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Truth {
@@ -115,7 +118,7 @@ pub(crate) struct Truth {
     before: Option<Arc<Measured>>,
     /// What [`Truth::check_at_most`] worked out before, for so many rows and these steps. Shared by clones, which are to
     /// go on with the same rows.
-    known: Arc<Mutex<HashMap<(usize, i64, i64, usize), Arc<Expected>>>>,
+    known: Arc<Mutex<HashMap<Asked, Arc<Expected>>>>,
 }
 
 type Expected = HashMap<Series, Vec<Bucket>>;

@@ -346,7 +346,8 @@ impl FromStr for Threshold {
             )
         };
         let (rest, change) = text.rsplit_once(':').ok_or_else(expected)?;
-        const STATISTICS: [(&str, fn(&Statistics) -> Option<f64>); 6] = [
+        type Of = fn(&Statistics) -> Option<f64>;
+        const STATISTICS: [(&str, Of); 6] = [
             ("mean", |of| of.mean),
             ("median", |of| of.median),
             ("p95", |of| of.p95),

@@ -53,7 +53,7 @@ impl Sections {
         self.rows += 1;
         let mut each = |def: &'static MetricDef, labels: &[&str], value: Value<'_>| {
             if let Some((kind, number)) = kept(def, labels, value) {
-                self.section(def.section()).put(def, labels, kind, number);
+                self.section(def.section()).put(def, labels, &kind, number);
             }
         };
         snapshot.visit(&mut each);
@@ -82,7 +82,7 @@ impl Sections {
             for (key, value) in values {
                 let labels: Vec<_> = key.labels.iter().map(String::as_str).collect();
                 if let Some(kind) = kind(key.def, &labels) {
-                    section.put(key.def, &labels, kind, *value);
+                    section.put(key.def, &labels, &kind, *value);
                 }
             }
             rows.push(section.row(*covered, number));
@@ -111,7 +111,7 @@ impl Sections {
 }
 
 impl Section {
-    fn put(&mut self, def: &'static MetricDef, labels: &[&str], kind: Kind, number: i64) {
+    fn put(&mut self, def: &'static MetricDef, labels: &[&str], kind: &Kind, number: i64) {
         let is_it = |entry: &Entry| std::ptr::eq(entry.key.def, def) && entry.key.labels == labels;
         while self.entries.get(self.next).is_some_and(|entry| is_ratio(&entry.series)) {
             self.next += 1;
@@ -122,7 +122,7 @@ impl Section {
             let key = SeriesKey::new(def, labels);
             match self.places.get(&key.to_string()) {
                 Some(place) => *place,
-                None => self.add(key, kind),
+                None => self.add(&key, kind),
             }
         };
         self.next = place + 1;
@@ -132,7 +132,7 @@ impl Section {
     }
 
     /// Adds a series, and after a counter the ratios that are made from it.
-    fn add(&mut self, key: SeriesKey, kind: Kind) -> usize {
+    fn add(&mut self, key: &SeriesKey, kind: &Kind) -> usize {
         let place = self.entries.len();
         let ratios = catalog().filter(|def| {
             let of_it = matches!(def.kept, Kept::Ratio { of, .. } if of == key.def.id);
