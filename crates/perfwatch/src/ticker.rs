@@ -11,6 +11,9 @@ use std::time::{Duration, SystemTime};
 use perfwatch_collect::Tick;
 use rustix::time::{ClockId, clock_gettime};
 
+/// More than this is no slewing, by which clocks are off by at most 0.05 %: the clock was set.
+const MOST_EARLY: Duration = Duration::from_millis(50);
+
 /// The ticks of one run.
 #[derive(Debug)]
 pub(crate) struct Ticker {
@@ -34,14 +37,26 @@ impl Ticker {
         Self { interval, stop, last: None }
     }
 
+    /// Waits. False when it is over.
+    fn wait(&self, time: Duration) -> bool {
+        self.stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+    }
+
     /// The first tick at once, every other one when it is due. None when it is over.
     pub(crate) fn next(&mut self) -> Option<Tick> {
         let now = since_boot();
         let (planned, steps) = match &self.last {
             None => (now, 0),
             Some(last) => {
-                let wait = until_next(self.interval, since_epoch(), now.saturating_sub(last.began));
-                if self.stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                let at = since_epoch();
+                let wait = until_next(self.interval, at, now.saturating_sub(last.began));
+                if !self.wait(wait) {
+                    return None;
+                }
+                // The wall clock is slewed, so it may not be there yet. A sample that is early by its reckoning would stand in
+                // the interval before.
+                let early = (at + wait).saturating_sub(since_epoch());
+                if early <= MOST_EARLY && !early.is_zero() && !self.wait(early) {
                     return None;
                 }
                 let planned = now + wait;
