@@ -23,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,10 +145,17 @@ def measure_node_exporter() -> Figures:
         }
 
 
+def serve_command(perfwatch: Path, data: str) -> list[str | Path]:
+    arguments = ["--interval", SERVE_INTERVAL, "--listen", "127.0.0.1:0", "--data", data]
+    return [perfwatch, "serve", *arguments]
+
+
 def measure_serve(perfwatch: Path) -> Figures:
     """A tick of `perfwatch serve` as users run it: sampling, JSON and sending it to one WebSocket client."""
-    command = [perfwatch, "serve", "--interval", SERVE_INTERVAL, "--listen", "127.0.0.1:0"]
-    with running(command, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryDirectory(dir=ROOT / "target") as data,
+        running(serve_command(perfwatch, data), stderr=subprocess.PIPE, text=True) as process,
+    ):
         with socket.create_connection(("127.0.0.1", serving_port(process)), timeout=10) as client:
             ticks = live_ticks(client)
             wait_until_tick(ticks, next(ticks) + SERVE_WARM_UP_TICKS)

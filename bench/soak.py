@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from run import cpu_time_us, live_ticks, resident_mb, running, serving_port
@@ -26,8 +27,11 @@ TICKS_PER_PONG = 20
 
 def main() -> None:
     minutes = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-    command = [PERFWATCH, "serve", "--interval", "1s", "--listen", "127.0.0.1:0"]
-    with running(command, stderr=subprocess.PIPE, text=True) as process:
+    command = [PERFWATCH, "serve", "--interval", "1s", "--listen", "127.0.0.1:0", "--data"]
+    with (
+        tempfile.TemporaryDirectory(dir=PERFWATCH.parent) as data,
+        running([*command, data], stderr=subprocess.PIPE, text=True) as process,
+    ):
         with socket.create_connection(("127.0.0.1", serving_port(process)), timeout=30) as client:
             print("| minute | RSS, MB | threads | descriptors | CPU, % of one |")
             print("| ---: | ---: | ---: | ---: | ---: |")
