@@ -20,6 +20,9 @@ const MAX_ROWS: u64 = 50_000_000;
 /// Most series of one answer.
 pub const MAX_SERIES_PER_QUERY: usize = 2_000;
 
+/// Most points of an answer, over all series. Each takes about a hundred bytes while it is worked out.
+const MAX_CELLS: u64 = 400_000;
+
 /// Chunks that are opened at a time: more are announced to the disk together, at some kilobytes of memory each.
 const OPEN_AT_A_TIME: usize = 256;
 
@@ -132,6 +135,12 @@ pub(crate) fn answer(
                 rows += (count * group.rows) as u64;
                 if rows > MAX_ROWS || selection.found.len() > MAX_SERIES_PER_QUERY {
                     return Err(too_much(rows, selection.found.len()));
+                }
+                let cells = plan.points.saturating_mul(selection.found.len() as u64);
+                if cells > MAX_CELLS {
+                    return Err(Error::TooMuch(format!(
+                        "{cells} points: at most {MAX_CELLS}; ask for fewer series or fewer points of each"
+                    )));
                 }
                 points.resize_with(selection.found.len(), || {
                     vec![Summary::default(); plan.points as usize]

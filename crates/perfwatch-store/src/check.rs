@@ -73,8 +73,8 @@ impl Reader {
             match file.check(&*disk, &mut opener) {
                 // It was joined or its time had come.
                 Err(error) if error.is_gone() => {}
-                Err(Error::Io { source, .. }) => {
-                    file.say((0, 0), format!("it cannot be read: {source}"), None, None);
+                Err(Error::Io { cause, .. }) => {
+                    file.say((0, 0), format!("it cannot be read: {cause}"), None, None);
                 }
                 other => other?,
             }

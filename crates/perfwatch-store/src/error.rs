@@ -7,14 +7,14 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused: no space, no permission, a broken disk. Trying again later may help.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {cause}", path.display())]
     Io {
         /// What was being done, such as `opening`.
         doing: &'static str,
         /// To what.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another process writes to this directory.
     #[error("{} is in use by process {holder}", path.display())]
@@ -61,14 +61,14 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { doing, path, source }
+        move |cause| Self::Io { doing, path, cause }
     }
 
     /// Whether it is about this one file, which will not be readable later either, and says nothing of the others: it is a
     /// link or a directory, it is somebody else's, or the disk is broken there.
     pub(crate) fn is_of_one_file(&self) -> bool {
-        let Self::Io { source, .. } = self else { return false };
-        let errno = source.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+        let Self::Io { cause, .. } = self else { return false };
+        let errno = cause.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
         let known = [
             rustix::io::Errno::LOOP,
             rustix::io::Errno::ISDIR,
@@ -80,7 +80,7 @@ impl Error {
 
     /// Whether a file that was there is not any more, as when its time had come.
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ByteCount, Interval, Keep, LogLevel, duration};
+use crate::config::{ByteCount, Interval, KeepRaw, LogLevel, duration};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
@@ -40,7 +40,7 @@ Settings are taken from the command line, then the environment, then the configu
   interval = \"5s\"
   listen = \"127.0.0.1:9909\"
   log = \"info\"
-  storage.dir = \"/var/lib/perfwatch\"          unless $STATE_DIRECTORY or $XDG_STATE_HOME say otherwise
+  storage.dir = \"/var/lib/perfwatch\"          unless $STATE_DIRECTORY says otherwise; ~/.local/state/perfwatch for others than root
   storage.keep_raw = \"30d\", storage.keep_1m = \"180d\", storage.keep_1h = \"5y\"
   storage.max_bytes = \"2GiB\"
   storage.min_free_bytes = a twentieth of the disk, at most \"1GiB\"
@@ -54,7 +54,8 @@ pub(crate) enum Command {
     /// Sample and serve until SIGTERM (the default)
     ///
     /// GET /api/v1/snapshot is the newest snapshot, GET /api/v1/live streams every one over WebSocket, GET
-    /// /api/v1/catalog describes the metrics, GET /healthz answers `ok`.
+    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare and events tell of the past, GET /healthz
+    /// answers `ok`.
     Serve,
     /// Print one snapshot, with rates
     ///
@@ -140,7 +141,7 @@ pub(crate) struct QueryArgs {
     #[command(flatten)]
     pub(crate) range: RangeArgs,
     /// Most points of each series
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) points: u64,
     /// How to print them
     #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
@@ -171,7 +172,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "SHIFT", default_value = "-1d", allow_hyphen_values = true)]
     pub(crate) vs: String,
     /// Most points of each series in JSON
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) points: u64,
     /// Exit with 3 when the mean (or :median, :p95, :p99, :min, :max) changed by more: cpu.usage_percent:p95:+50%
     #[arg(long, value_name = "SELECT:CHANGE")]
@@ -324,7 +325,7 @@ pub(crate) struct Overrides {
     pub(crate) data: Option<PathBuf>,
     /// How long every sample is kept
     #[arg(long, global = true, value_name = "DURATION", env = "PERFWATCH_KEEP_RAW")]
-    pub(crate) keep_raw: Option<Keep>,
+    pub(crate) keep_raw: Option<KeepRaw>,
     /// Most bytes of history
     #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
     pub(crate) max_bytes: Option<ByteCount>,

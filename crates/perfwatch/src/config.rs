@@ -119,7 +119,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Storage {
     dir: Option<PathBuf>,
-    keep_raw: Option<Keep>,
+    keep_raw: Option<KeepRaw>,
     keep_1m: Option<Keep>,
     keep_1h: Option<Keep>,
     max_bytes: Option<ByteCount>,
@@ -132,7 +132,7 @@ impl Storage {
         let mut options = Options::default();
         let [raw, minutes, hours] = &mut options.keep;
         for (slot, keep) in [
-            (raw, overrides.keep_raw.or(self.keep_raw)),
+            (raw, overrides.keep_raw.or(self.keep_raw).map(|keep| keep.0)),
             (minutes, self.keep_1m),
             (hours, self.keep_1h),
         ] {
@@ -228,13 +228,36 @@ impl FromStr for Keep {
             + i64::from(span.get_hours()) * 3600
             + span.get_minutes() * 60
             + span.get_seconds();
-        u64::try_from(seconds)
-            .map(|seconds| Self(Duration::from_secs(seconds)))
-            .map_err(|_| wrong())
+        let parts = span.get_milliseconds() + span.get_microseconds() + span.get_nanoseconds();
+        let seconds = u64::try_from(seconds).ok().filter(|_| parts == 0).ok_or_else(wrong)?;
+        Ok(Self(Duration::from_secs(seconds)))
     }
 }
 
 impl TryFrom<String> for Keep {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// As [`Keep`], of what is never kept for less than an hour: what was a moment ago is always asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct KeepRaw(Keep);
+
+impl FromStr for KeepRaw {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let keep: Keep = text.parse()?;
+        let long = keep.0 >= Duration::from_secs(3600);
+        long.then_some(Self(keep)).ok_or_else(|| format!("`{text}` is less than the least, 1h"))
+    }
+}
+
+impl TryFrom<String> for KeepRaw {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {

@@ -100,12 +100,14 @@ pub(crate) fn series(
         })
         .collect();
     let begins = |point: usize| (answer.from + answer.step * point as i64) / MS;
+    let mut warnings = warnings(&answer);
+    warnings.extend(selectors.iter().filter_map(Selector::no_such_metric));
     Ok(History {
         t: (0..answer.points).map(begins).collect(),
         step_ms: answer.step / MS,
         resolution_ms: resolution_ms(&answer),
         series,
-        warnings: warnings(&answer),
+        warnings,
     })
 }
 
@@ -203,18 +205,25 @@ pub(crate) struct Event {
 /// Answers what happened in a range. Of more than `MAX_EVENTS`, the newest.
 pub(crate) fn events(reader: &Reader, range: &Range) -> Result<Events> {
     const MAX_EVENTS: usize = 10_000;
-    let (mut events, trouble) = reader.events(bounds(range))?;
+    let (from, to) = bounds(range);
+    let (events, trouble) = reader.events((from, i64::MAX))?;
+    let mut events: Vec<Event> = events.into_iter().map(Event::from).collect();
+    // A gap is told at its end, and is of interest to whoever looks into it.
+    let begins = |event: &Event| match event.kind.as_str() {
+        "gap" => event.detail.get("from").and_then(Value::as_i64).unwrap_or(event.t),
+        _ => event.t,
+    };
+    events.retain(|event| begins(event) < to.div_euclid(MS) + i64::from(to % MS != 0));
     let warning = |trouble| format!("from memory alone, for the files cannot be read: {trouble}");
     events.drain(..events.len().saturating_sub(MAX_EVENTS));
-    let events = events
-        .into_iter()
-        .map(|event| Event {
-            t: event.time / MS,
-            kind: event.kind,
-            detail: serde_json::from_str(&event.detail).unwrap_or(Value::String(event.detail)),
-        })
-        .collect();
     Ok(Events { events, warnings: trouble.map(warning).into_iter().collect() })
+}
+
+impl From<perfwatch_store::Event> for Event {
+    fn from(event: perfwatch_store::Event) -> Self {
+        let detail = serde_json::from_str(&event.detail).unwrap_or(Value::String(event.detail));
+        Self { t: event.time / MS, kind: event.kind, detail }
+    }
 }
 
 impl Event {

@@ -7,7 +7,7 @@
 
 use std::str::FromStr;
 
-use perfwatch_metrics::SeriesKey;
+use perfwatch_metrics::{SeriesKey, catalog};
 
 /// Longest selector.
 const MAX_BYTES: usize = 1024;
@@ -35,6 +35,23 @@ impl Selector {
         };
         (glob(&self.pattern, key.def.id) || glob(&self.pattern, &path(key)))
             && self.labels.iter().all(labels)
+    }
+}
+
+impl Selector {
+    /// That there is no metric that it could mean. None when there is one, whether it has values or not.
+    pub(crate) fn no_such_metric(&self) -> Option<String> {
+        let known = catalog().any(|def| {
+            let path = def.id.rsplit_once('.').filter(|_| def.object_label.is_some());
+            let of_an_object = path.is_some_and(|(before, name)| {
+                let rest =
+                    self.pattern.strip_prefix(before).and_then(|rest| rest.strip_prefix('.'));
+                rest.is_some_and(|rest| rest.ends_with(name))
+            });
+            let of_a_list = def.index_label.is_some() && self.pattern.starts_with(def.id);
+            glob(&self.pattern, def.id) || of_an_object || of_a_list
+        });
+        (!known).then(|| format!("{}: no such metric", self.pattern))
     }
 }
 
@@ -125,8 +142,6 @@ fn label_test(text: &str) -> Option<(LabelTest, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use perfwatch_metrics::catalog;
-
     use super::*;
 
     fn matches(selector: &str, id: &str, label: Option<&str>) -> bool {
@@ -170,6 +185,19 @@ mod tests {
             "disk.partitions.usage_percent",
             Some("/")
         ));
+    }
+
+    #[test]
+    fn a_metric_that_there_is_not_is_told_from_one_without_values() {
+        let unknown = |text: &str| text.parse::<Selector>().unwrap().no_such_metric().is_some();
+        for known in
+            ["cpu.*", "disk.devices.sdz.read_iops", "cpu.per_core.99", "disk.devices.*.read_iops"]
+        {
+            assert!(!unknown(known), "{known}");
+        }
+        for text in ["cpu.usage", "disk.devices.sda.iops", "no.such"] {
+            assert!(unknown(text), "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use perfwatch_store::{Reader, Resolution};
 use crate::cli::{CompareArgs, CompareFormat, QueryArgs, QueryFormat};
 use crate::config::Settings;
 use crate::history::{self, CompareRequest};
+use crate::terminal::printable;
 use crate::when::{Range, Shift};
 
 /// How `--fail-if` exits when it holds.
@@ -21,6 +22,12 @@ pub(crate) fn query(settings: &Settings, args: &QueryArgs) -> anyhow::Result<()>
     let range = Range::parse(args.range.from.as_deref(), args.range.to.as_deref(), &Zoned::now())?;
     let resolution = Resolution::Points(args.points);
     let found = history::series(&reader, &args.select, &range, resolution)?;
+    if matches!(args.format, QueryFormat::Csv | QueryFormat::Sparkline) {
+        let mut errors = io::stderr().lock();
+        for warning in &found.warnings {
+            writeln!(errors, "perfwatch: {}", printable(warning))?;
+        }
+    }
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         QueryFormat::Table => history::table(&mut out, &found, &history::events(&reader, &range)?)?,
@@ -51,6 +58,28 @@ pub(crate) fn compare(settings: &Settings, args: &CompareArgs) -> anyhow::Result
         points: args.points,
     };
     let comparison = history::compare(&reader, &request)?;
+    // First, so that nobody who stops reading keeps a threshold from being told.
+    let (mut broken, mut unchecked) = (Vec::new(), Vec::new());
+    for threshold in &args.fail_if {
+        match threshold.broken_by(&comparison) {
+            Some(lines) => broken.extend(lines),
+            None => unchecked.push(threshold.text()),
+        }
+    }
+    let mut errors = io::stderr().lock();
+    for line in &broken {
+        writeln!(errors, "perfwatch: {}", printable(line))?;
+    }
+    for text in &unchecked {
+        let text = printable(text);
+        writeln!(errors, "perfwatch: {text}: nothing to compare, or a percentage of nothing")?;
+    }
+    let code = match (broken.is_empty(), unchecked.is_empty()) {
+        (false, _) => ExitCode::from(BROKEN),
+        (true, false) => ExitCode::FAILURE,
+        (true, true) => ExitCode::SUCCESS,
+    };
+    drop(errors);
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         CompareFormat::Table => history::comparison_table(&mut out, &comparison)?,
@@ -60,14 +89,10 @@ pub(crate) fn compare(settings: &Settings, args: &CompareArgs) -> anyhow::Result
             writeln!(out)?;
         }
     }
-    out.flush()?;
-    let broken: Vec<_> =
-        args.fail_if.iter().flat_map(|threshold| threshold.broken_by(&comparison)).collect();
-    let mut errors = io::stderr().lock();
-    for line in &broken {
-        writeln!(errors, "perfwatch: {}", crate::terminal::printable(line))?;
+    match out.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(code),
     }
-    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
 }
 
 /// Reads the files of the settings' directory.

@@ -42,7 +42,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .max_blocking_threads(http::MAX_QUESTIONS)
         .build();
-    runtime.context("starting the runtime")?.block_on(serve(settings))
+    let runtime = runtime.context("starting the runtime")?;
+    let told = runtime.block_on(serve(settings));
+    // A question that waits for a disk is not waited for.
+    runtime.shutdown_background();
+    told
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {

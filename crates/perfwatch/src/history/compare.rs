@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use perfwatch_store::{MAX_POINTS, Reader, Resolution, Result, Summary};
+use perfwatch_store::{Answer, MAX_POINTS, Reader, Resolution, Result, Summary, TIERS};
 use serde::Serialize;
 
 use super::view::View;
@@ -114,42 +114,53 @@ pub(crate) struct Statistics {
 
 /// Compares.
 pub(crate) fn compare(reader: &Reader, request: &Request<'_>) -> Result<Comparison> {
-    let fine = Resolution::Points(FINE_POINTS);
-    let (answer, selected) = ask(reader, request.selectors, bounds(&request.range), fine)?;
+    let ask_for = |bounds, resolution| ask(reader, request.selectors, bounds, resolution);
+    let mut resolution = Resolution::Points(FINE_POINTS);
+    let mut attempts = 0;
+    // The same steps on both sides: where one has only a coarser tier left, so has the other.
+    let ((answer, selected), (base, base_selected)) = loop {
+        let now = ask_for(bounds(&request.range), resolution)?;
+        let base = ask_for(bounds(&request.other), Resolution::Step(now.0.step))?;
+        attempts += 1;
+        if base.0.step == now.0.step || attempts == TIERS.len() {
+            break (now, base);
+        }
+        resolution = Resolution::Step(base.0.step);
+    };
     let starts: Vec<i64> =
         (0..answer.points).map(|point| answer.from + answer.step * point as i64).collect();
-    let pairs = pairs(request, &starts, answer.step);
-    let base_step = pairs.step;
-    let base_range = pairs.range(answer.step).unwrap_or(bounds(&request.other));
-    let (base, base_selected) =
-        ask(reader, request.selectors, base_range, Resolution::Step(base_step))?;
-
-    let mut sides: BTreeMap<String, (Option<&Selected>, Option<&Selected>)> = BTreeMap::new();
-    let mut order = Vec::new();
-    for (one, is_base) in
-        selected.iter().map(|one| (one, false)).chain(base_selected.iter().map(|one| (one, true)))
-    {
-        let name = one.key.to_string();
-        let entry = sides.entry(name.clone()).or_insert_with(|| {
-            order.push(name);
-            (None, None)
-        });
-        *(if is_base { &mut entry.1 } else { &mut entry.0 }) = Some(one);
+    let mut pairs = pairs(request, &starts, answer.step);
+    let paired_range = pairs.range(answer.step).unwrap_or(bounds(&request.other));
+    let mut overlay = ask_for(paired_range, Resolution::Step(pairs.step))?;
+    if overlay.0.step != pairs.step {
+        pairs = pairs.whole(answer.step);
+        let range = pairs.range(answer.step).unwrap_or(bounds(&request.other));
+        overlay = ask_for(range, Resolution::Step(pairs.step))?;
     }
+    let (overlay, overlay_selected) = overlay;
 
     let size = answer.points.div_ceil(usize::try_from(request.points).unwrap_or(usize::MAX).max(1));
+    let mut names: Vec<(String, &Selected)> = Vec::new();
+    for one in selected.iter().chain(&base_selected) {
+        let name = one.key.to_string();
+        if !names.iter().any(|(known, _)| *known == name) {
+            names.push((name, one));
+        }
+    }
+    let nothing = vec![Summary::default(); answer.points];
+    let of = |(answer, selected): (&Answer, &[Selected]), name: &str| {
+        let place = selected.iter().find(|other| other.key.to_string() == name)?.place;
+        answer.series.get(place).map(|(_, summaries)| summaries.clone())
+    };
     let mut series = Vec::new();
-    for name in order {
-        let Some((now, before)) = sides.remove(&name) else { continue };
-        let Some(any) = now.or(before) else { continue };
-        let of_now = now.and_then(|one| answer.series.get(one.place));
-        let of_base = before.and_then(|one| base.series.get(one.place));
-        let empty = vec![Summary::default(); starts.len()];
-        let fine_now = of_now.map_or_else(|| empty.clone(), |(_, summaries)| summaries.clone());
-        let fine_base = of_base.map_or(empty, |(_, summaries)| {
-            pairs.paired(summaries, base.from, base.step, answer.step)
-        });
-        series.push(compared(name, any, (&fine_now, &fine_base), request, size));
+    for (name, any) in names {
+        let now = of((&answer, &selected), &name).unwrap_or_else(|| nothing.clone());
+        let base = of((&base, &base_selected), &name).unwrap_or_default();
+        let paired = of((&overlay, &overlay_selected), &name).map_or_else(
+            || nothing.clone(),
+            |summaries| pairs.paired(&summaries, overlay.from, overlay.step, answer.step),
+        );
+        series.push(compared(name, any, (&now, &base, &paired), request, size));
     }
     let every =
         |list: &[Option<i64>]| list.iter().copied().step_by(size.max(1)).collect::<Vec<_>>();
@@ -174,7 +185,7 @@ pub(crate) fn compare(reader: &Reader, request: &Request<'_>) -> Result<Comparis
 fn compared(
     name: String,
     any: &Selected,
-    (now, base): (&[Summary], &[Summary]),
+    (now, base, paired): (&[Summary], &[Summary], &[Summary]),
     request: &Request<'_>,
     size: usize,
 ) -> Compared {
@@ -182,25 +193,31 @@ fn compared(
         View::Counter => (View::Rate, format!("{}/s", any.key.def.unit.symbol())),
         view => (view, any.key.def.unit.symbol().to_owned()),
     };
-    let now = side(view, now, &request.range, size);
-    let base = side(view, base, &request.other, size);
+    let now = side(view, (now, now), &request.range, size);
+    let base = side(view, (base, paired), &request.other, size);
     let change = now.statistics.mean.zip(base.statistics.mean).map(|(now, base)| now - base);
-    let change_percent = change.zip(base.statistics.mean).and_then(|(change, base)| {
-        let largest = (base + change).abs().max(base.abs());
-        (base.abs() > largest * NEAR_NOTHING && base != 0.0)
-            .then(|| thousandths(change / base.abs() * 100.0))
-    });
+    let change_percent = change
+        .zip(base.statistics.mean)
+        .and_then(|(change, base)| percent(base + change, base).map(thousandths));
     let change = change.map(thousandths);
     let labels = any.key.labels().map(|(name, value)| (name, value.to_owned())).collect();
     let key = any.key.clone();
     Compared { id: any.key.def.id, labels, unit, now, base, change, change_percent, name, key }
 }
 
+/// The change in percent of the base. None when that is near nothing.
+fn percent(now: f64, base: f64) -> Option<f64> {
+    let largest = now.abs().max(base.abs());
+    let known = base.abs() > largest * NEAR_NOTHING && base != 0.0;
+    known.then(|| (now - base) / base.abs() * 100.0)
+}
+
 fn thousandths(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-fn side(view: View, fine: &[Summary], range: &Range, size: usize) -> Side {
+/// `fine` is the whole side, of which the statistics are; `shown` the steps that are paired.
+fn side(view: View, (fine, shown): (&[Summary], &[Summary]), range: &Range, size: usize) -> Side {
     let mut means: Vec<f64> = fine.iter().filter_map(|one| view.mean(one)).collect();
     means.sort_unstable_by(f64::total_cmp);
     let whole = merged(fine, usize::MAX).into_iter().next().unwrap_or_default();
@@ -215,7 +232,7 @@ fn side(view: View, fine: &[Summary], range: &Range, size: usize) -> Side {
         min: extremes.map(|(min, _)| min),
         max: extremes.map(|(_, max)| max),
     };
-    let steps = merged(fine, size);
+    let steps = merged(shown, size);
     let (min, max) = steps
         .iter()
         .map(|one| view.extremes(one).map_or((None, None), |(min, max)| (Some(min), Some(max))))
@@ -249,11 +266,9 @@ fn pairs(request: &Request<'_>, starts: &[i64], step: i64) -> Pairs {
     let starts: Vec<Option<i64>> = starts.iter().map(|start| partner(*start)).collect();
     let common = starts.iter().flatten().fold(step, |common, start| gcd(common, *start));
     let points = starts.len() as i64;
-    if points.saturating_mul(step / common.max(1)) <= MAX_POINTS as i64 {
-        return Pairs { starts, step: common };
-    }
-    let nearest = |start: i64| start.saturating_add(step / 2).div_euclid(step).saturating_mul(step);
-    Pairs { starts: starts.iter().map(|start| start.map(nearest)).collect(), step }
+    let pairs = Pairs { starts, step: common };
+    let few = points.saturating_mul(step / common.max(1)) <= MAX_POINTS as i64;
+    if few { pairs } else { pairs.whole(step) }
 }
 
 fn gcd(a: i64, b: i64) -> i64 {
@@ -265,6 +280,13 @@ fn gcd(a: i64, b: i64) -> i64 {
 }
 
 impl Pairs {
+    /// With the nearest whole steps.
+    fn whole(self, step: i64) -> Self {
+        let nearest =
+            |start: i64| start.saturating_add(step / 2).div_euclid(step).saturating_mul(step);
+        Self { starts: self.starts.iter().map(|start| start.map(nearest)).collect(), step }
+    }
+
     /// The stretch of the other side that is needed.
     fn range(&self, step: i64) -> Option<(i64, i64)> {
         let starts = || self.starts.iter().flatten().copied();
@@ -299,42 +321,38 @@ pub(crate) struct Threshold {
 }
 
 impl Threshold {
-    /// What it looks at.
-    pub(crate) fn selector(&self) -> &Selector {
-        &self.selector
-    }
-
-    /// The series that changed by more than they may, in words.
-    pub(crate) fn broken_by(&self, comparison: &Comparison) -> Vec<String> {
-        let mut broken = Vec::new();
+    /// The series that changed by more than they may, in words. None when there is no series of which it can be told: none
+    /// has values on both sides, or a percentage is asked of what was near nothing.
+    pub(crate) fn broken_by(&self, comparison: &Comparison) -> Option<Vec<String>> {
+        let (mut broken, mut checked) = (Vec::new(), false);
         for one in comparison.series.iter().filter(|one| self.selector.matches(&one.key)) {
-            let statistics = (&one.now.statistics, &one.base.statistics);
-            let Some((now, base)) =
-                (self.statistic)(statistics.0).zip((self.statistic)(statistics.1))
-            else {
-                continue;
+            let of = |side: &Side| (self.statistic)(&side.statistics);
+            let Some((now, base)) = of(&one.now).zip(of(&one.base)) else { continue };
+            let change = match self.percent {
+                true if now == base => Some(0.0),
+                true => percent(now, base),
+                false => Some(now - base),
             };
-            let change = if self.percent && base != 0.0 {
-                (now - base) / base.abs() * 100.0
-            } else if self.percent {
-                // From nothing to something is more than any percentage.
-                if now > base {
-                    f64::INFINITY
-                } else if now < base {
-                    f64::NEG_INFINITY
-                } else {
-                    0.0
-                }
-            } else {
-                now - base
-            };
-            let beyond = if self.limit < 0.0 { change < self.limit } else { change > self.limit };
+            let Some(change) = change else { continue };
+            checked = true;
+            let falls = self.limit.is_sign_negative();
+            let beyond = if falls { change < self.limit } else { change > self.limit };
             if beyond {
                 let name = self.statistic_name;
                 broken.push(format!("{}: {name} {base} → {now} breaks {}", one.name, self.text));
             }
         }
-        broken
+        checked.then_some(broken)
+    }
+
+    /// As it was given.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it looks at.
+    pub(crate) fn selector(&self) -> &Selector {
+        &self.selector
     }
 }
 
@@ -357,11 +375,14 @@ impl FromStr for Threshold {
             ("min", |of| of.min),
             ("max", |of| of.max),
         ];
-        let named = rest.rsplit_once(':').and_then(|(selector, name)| {
-            let found = STATISTICS.iter().find(|(known, _)| *known == name)?;
-            Some((selector, *found))
-        });
-        let (selector, (statistic_name, statistic)) = named.unwrap_or((rest, STATISTICS[0]));
+        let is_word = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric());
+        let (selector, (statistic_name, statistic)) = match rest.rsplit_once(':') {
+            Some((selector, name)) if is_word(name) => {
+                let found = STATISTICS.iter().find(|(known, _)| *known == name);
+                (selector, *found.ok_or_else(expected)?)
+            }
+            _ => (rest, STATISTICS[0]),
+        };
         let percent = change.ends_with('%');
         let number = change.strip_suffix('%').unwrap_or(change);
         let signed = number.starts_with(['+', '-']);
@@ -403,7 +424,7 @@ mod tests {
             (threshold.statistic_name, threshold.limit, threshold.percent),
             ("mean", -5.0, false)
         );
-        for nonsense in ["", "cpu", "cpu:50%", "cpu:+x", "cpu:+inf", ":+5"] {
+        for nonsense in ["", "cpu", "cpu:50%", "cpu:+x", "cpu:+inf", ":+5", "cpu:p90:+5%"] {
             assert!(nonsense.parse::<Threshold>().is_err(), "{nonsense}");
         }
     }

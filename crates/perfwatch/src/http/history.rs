@@ -35,7 +35,7 @@ pub(crate) async fn series(
         let known = ["select", "from", "to", "points", "step", "tz"];
         let params = Params::parse(query.as_deref(), &known)?;
         let (selectors, range) = (params.selectors()?, params.range(&params.now()?)?);
-        let resolution = match (params.number("points")?, params.get("step")) {
+        let resolution = match (params.points()?, params.get("step")) {
             (Some(_), Some(_)) => {
                 return Err(wrong("either `points` or `step`, not both".to_owned()));
             }
@@ -75,7 +75,7 @@ pub(crate) async fn compare(State(state): State<AppState>, RawQuery(query): RawQ
             range,
             other: shift.other_side(&range).map_err(refused)?,
             shift: &shift,
-            points: params.number("points")?.unwrap_or(DEFAULT_POINTS),
+            points: params.points()?.unwrap_or(DEFAULT_POINTS),
         };
         json(&history::compare(reader, &request).map_err(problem)?)
     })

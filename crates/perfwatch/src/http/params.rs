@@ -8,6 +8,9 @@ use super::error::Problem;
 use crate::selector::Selector;
 use crate::when::Range;
 
+/// Most points of a series that may be asked for.
+const MAX_ASKED_POINTS: u64 = 10_000;
+
 /// Most `select` parameters.
 const MAX_SELECTORS: usize = 64;
 
@@ -53,6 +56,16 @@ impl Params {
             number.ok_or_else(|| wrong(format!("{name}: `{}` is no number above 0", shown(value))))
         };
         self.get(name).map(parse).transpose()
+    }
+
+    /// How many points are wanted at most.
+    pub(crate) fn points(&self) -> Result<Option<u64>, Problem> {
+        match self.number("points")? {
+            Some(points) if points > MAX_ASKED_POINTS => {
+                Err(wrong(format!("points: at most {MAX_ASKED_POINTS}")))
+            }
+            points => Ok(points),
+        }
     }
 
     /// What is selected: at least one.

@@ -616,7 +616,6 @@ fn check_fail_if(host: &Upgraded) {
         ("memory.total_bytes:p95:+1%", true),
         ("memory.*_percent:+100000%", false),
         ("network.*:+1%", false),
-        ("no.such:+1%", false),
     ] {
         let output = perfwatch()
             .args(["compare", "--data"])
@@ -628,6 +627,17 @@ fn check_fail_if(host: &Upgraded) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(if breaks { 3 } else { 0 }), "{fail_if}: {said}");
         assert_eq!(said.contains("memory.total_bytes"), breaks, "{fail_if}: {said}");
+    }
+    // A threshold that nothing is held against is none that holds.
+    for fail_if in ["no.such:+1%", "memory.total_bytes{no=\"label\"}:+1%"] {
+        let output = perfwatch()
+            .args(["compare", "--data"])
+            .arg(data)
+            .args(["--from", &host.after.0.to_string(), "--to", &host.after.1.to_string()])
+            .args(["--vs", &vs, "--fail-if", fail_if])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{fail_if}");
     }
 }
 

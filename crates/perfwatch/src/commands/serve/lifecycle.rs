@@ -26,7 +26,9 @@ impl Run {
     pub(crate) fn begin(interval: Duration, procfs: &Path) -> Self {
         let boot_id = fs::read_to_string(procfs.join("sys/kernel/random/boot_id")).ok();
         let boot_id = boot_id.map(|id| id.trim().to_owned());
-        Self { started: Timestamp::now(), interval, boot_id }
+        // To the millisecond, as snapshots: it comes before the first of them.
+        let started = Timestamp::from_millisecond(Timestamp::now().as_millisecond());
+        Self { started: started.unwrap_or_default(), interval, boot_id }
     }
 
     /// What there is to say when the files of an earlier run are open.
