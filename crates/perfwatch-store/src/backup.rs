@@ -171,8 +171,12 @@ impl Opened {
         names.sort_unstable();
         let mut opened = Vec::new();
         for name in names {
-            let (index, file) = FileIndex::load(disk, name)?;
-            opened.push(Self { name, index, file });
+            match FileIndex::load(disk, name) {
+                Ok((index, file)) => opened.push(Self { name, index, file }),
+                // The rest is all the more worth having.
+                Err(error) if error.is_of_one_file() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(opened)
     }

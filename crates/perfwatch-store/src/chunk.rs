@@ -13,7 +13,8 @@ use zstd::bulk::{Compressor, Decompressor};
 
 use crate::bytes::{Input, put, put_slice, zigzag};
 use crate::column::{self, Values};
-use crate::disk::Source;
+use crate::disk::{Source, unless_broken};
+use crate::file::TIERS;
 use crate::layout::{Page, PageId};
 use crate::record::{RecordKind, put_record};
 
@@ -116,8 +117,8 @@ impl ChunkHead {
         out
     }
 
-    /// What a chunk's record has for a head. None when it makes no sense.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// What a chunk's record has for a head, beside a body of this length. None when it makes no sense.
+    pub(crate) fn decode(bytes: &[u8], body_length: u64) -> Option<Self> {
         let mut input = Input(bytes);
         let tier = input.byte()?;
         let first_seq = input.varint()?;
@@ -138,7 +139,8 @@ impl ChunkHead {
             }
             groups.push(GroupHead { name, rows, lead, min_time, max_time, axis, pages });
         }
-        Some(Self { tier, first_seq, last_seq, groups })
+        let sane = usize::from(tier) < TIERS.len() && last_seq < u64::MAX && offset <= body_length;
+        sane.then_some(Self { tier, first_seq, last_seq, groups })
     }
 }
 
@@ -168,6 +170,14 @@ impl Chunk {
     /// Appends its record. The lists of series have records of their own, before it.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         put_record(out, RecordKind::Chunk, &self.head.encode(), &self.body);
+    }
+
+    /// The same with other row numbers.
+    pub(crate) fn renumbered(&self, shift: u64) -> Self {
+        let mut head = self.head.clone();
+        head.first_seq = head.first_seq.saturating_add(shift);
+        head.last_seq = head.last_seq.saturating_add(shift);
+        Self { head, pages: self.pages.clone(), body: self.body.clone() }
     }
 
     /// Bytes in memory, roughly.
@@ -433,9 +443,10 @@ impl Opener {
             }
             Body::File { file, offset } => {
                 read.resize(frame.length, 0);
-                match file.read_at(&mut read, offset.saturating_add(frame.offset)) {
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-                    other => other?,
+                if unless_broken(file.read_at(&mut read, offset.saturating_add(frame.offset)))?
+                    .is_none()
+                {
+                    return Ok(None);
                 }
                 &read
             }

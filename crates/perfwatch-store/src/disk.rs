@@ -58,6 +58,17 @@ pub trait Sink: Send + Debug {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
+/// None for what is not there or cannot be read where the disk is broken: that is damage, as a wrong checksum is.
+pub(crate) fn unless_broken<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
 /// A real directory: its own, with mode 0700, its files 0600, nothing through a symbolic link.
 #[derive(Debug)]
 pub struct Directory {

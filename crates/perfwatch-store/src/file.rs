@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::bytes::{Input, put, zigzag};
 use crate::chunk::{BLOCK_LEVEL, Chunk, ChunkHead};
-use crate::disk::{Disk, Sink, Source};
+use crate::disk::{Disk, Sink, Source, unless_broken};
 use crate::error::{Error, Result};
 use crate::layout::{Page, PageId};
 use crate::record::{
@@ -133,8 +133,11 @@ impl Meta {
 
     /// The chunk's head, and where its body begins.
     pub(crate) fn head(&self, file: &dyn Source) -> std::io::Result<Option<(ChunkHead, u64)>> {
-        let record = record_at(file, self.offset, self.end())?;
-        Ok(record.and_then(|record| Some((ChunkHead::decode(&record.head)?, record.body_offset))))
+        let record = unless_broken(record_at(file, self.offset, self.end()))?.flatten();
+        Ok(record.and_then(|record| {
+            let head = ChunkHead::decode(&record.head, record.body_length)?;
+            Some((head, record.body_offset))
+        }))
     }
 }
 
@@ -196,7 +199,7 @@ impl FileIndex {
                 }
             }
             RecordKind::Chunk => {
-                let head = ChunkHead::decode(&record.head);
+                let head = ChunkHead::decode(&record.head, record.body_length);
                 self.chunks.extend(head.and_then(|head| {
                     meta(&head, record.offset, overhead(&record.head), record.body_length)
                 }));
@@ -288,7 +291,8 @@ impl FileIndex {
     /// A list of series, from the first place where it is sound.
     pub(crate) fn page(&self, file: &dyn Source, id: PageId) -> std::io::Result<Option<Page>> {
         for offset in self.pages.get(&id).into_iter().flatten() {
-            if let Some(page) = read_page(file, *offset)?.filter(|page| page.id == id) {
+            let page = unless_broken(read_page(file, *offset))?.flatten();
+            if let Some(page) = page.filter(|page| page.id == id) {
                 return Ok(Some(page));
             }
         }
@@ -299,7 +303,9 @@ impl FileIndex {
     pub(crate) fn chunk(&self, file: &dyn Source, meta: &Meta) -> std::io::Result<Option<Chunk>> {
         let Some((head, body_offset)) = meta.head(file)? else { return Ok(None) };
         let mut body = vec![0; meta.body_length as usize];
-        file.read_at(&mut body, body_offset)?;
+        if unless_broken(file.read_at(&mut body, body_offset))?.is_none() {
+            return Ok(None);
+        }
         let mut pages = Vec::new();
         for id in head.groups.iter().flat_map(|group| group.pages()) {
             match self.page(file, id)? {

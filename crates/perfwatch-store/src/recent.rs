@@ -4,7 +4,7 @@
 //! that the disk may be slow, full or gone and the last minutes can still be seen; and what could not be written waits
 //! here until it can.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,7 +13,7 @@ use crate::chunk::{Axis, COMMIT_LEVEL, Chunk, ChunkBuilder};
 use crate::column::Values;
 use crate::event::Event;
 use crate::file::TIERS;
-use crate::layout::{Kind, Layout};
+use crate::layout::{Kind, Layout, Series};
 
 /// How long rows stay in memory after they were written.
 pub const MEMORY_NS: i64 = 600_000_000_000;
@@ -24,6 +24,9 @@ const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// Rows that are packed together at most. More come together only when the writer is stuck.
 const MAX_PENDING_ROWS: usize = 64;
+
+/// What is added to the numbers of rows that were taken in before the files could be opened.
+const UNADOPTED: u64 = 1 << 62;
 
 /// Most events that wait for a disk. Then the oldest are lost.
 const MAX_WAITING_EVENTS: usize = 1024;
@@ -122,6 +125,8 @@ pub(crate) struct State {
     wanted: bool,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
+    /// Whether numbers go on from those in the files.
+    adopted: bool,
     pub(crate) health: Health,
 }
 
@@ -140,6 +145,7 @@ impl Recent {
             wanted: false,
             stopping: false,
             stopped: false,
+            adopted: false,
             health: Health::default(),
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), commit_interval }
@@ -180,7 +186,8 @@ impl Recent {
             }
             let due = match retry {
                 Some(retry) => began + retry,
-                None if state.pending.is_empty() && state.events.is_empty() => {
+                None if state.pending.len() >= MAX_PENDING_ROWS => break,
+                None if state.has_nothing_to_write() => {
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 }
@@ -281,13 +288,23 @@ impl Recent {
         let state = self.lock();
         let mut chunks: Vec<_> = state.chunks.iter().cloned().collect();
         let (pending, before) = (state.pending.clone(), state.before.clone());
+        let adopted = state.adopted;
         drop(state);
         chunks.extend(pack(&pending, before.as_deref())?.into_iter().map(Arc::new));
+        if !adopted {
+            // They are newer than any in the files, whatever numbers those have.
+            chunks = chunks.iter().map(|chunk| Arc::new(chunk.renumbered(UNADOPTED))).collect();
+        }
         Ok(chunks)
     }
 }
 
 impl State {
+    fn has_nothing_to_write(&self) -> bool {
+        let packed = self.chunks.back().map_or(0, |chunk| chunk.head.last_seq);
+        self.pending.is_empty() && self.events.is_empty() && packed <= self.health.durable_seq
+    }
+
     fn append(&mut self, mut row: Row) -> u64 {
         let seq = self.next_seq;
         self.next_seq = seq.saturating_add(1);
@@ -357,15 +374,12 @@ impl State {
         }
         let mut chunks = found.chunks;
         for chunk in self.chunks.drain(..) {
-            let mut head = chunk.head.clone();
-            renumber(&mut head.first_seq);
-            renumber(&mut head.last_seq);
-            let (pages, body) = (chunk.pages.clone(), chunk.body.clone());
-            chunks.push_back(Arc::new(Chunk { head, pages, body }));
+            chunks.push_back(Arc::new(chunk.renumbered(shift)));
         }
         self.chunks = chunks;
         self.sealed_seq = found.sealed_seq;
         self.earlier = shift;
+        self.adopted = true;
         self.health.durable_seq = shift;
     }
 }
@@ -441,6 +455,10 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
         let axis = Axis { times, covered, rows: Vec::new() };
         let lead = axis.covered.first().is_some_and(|covered| *covered > 0);
         let earlier = before.filter(|_| lead).and_then(|before| before.group(&layout.group));
+        // Where the series were in the row before, if that had others.
+        let other = earlier.filter(|earlier| !same(&earlier.layout, layout));
+        let moved: Option<HashMap<&Series, usize>> =
+            other.map(|earlier| earlier.layout.series().zip(0..).collect());
         let groups: Vec<_> = rows.iter().filter_map(|row| row.group(&layout.group)).collect();
         builder.group(&layout.group, &axis, lead)?;
         let mut index = 0;
@@ -452,12 +470,11 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
                 let mark = matches!(series.kind, Kind::Ratio { .. }).then_some(0);
                 if lead {
                     values.push(mark.or_else(|| {
-                        let earlier = earlier?;
-                        if same(&earlier.layout, layout) {
-                            return earlier.value(index);
-                        }
-                        let mut names = earlier.layout.series();
-                        earlier.value(names.position(|known| known == series)?)
+                        let place = match &moved {
+                            Some(places) => *places.get(series)?,
+                            None => index,
+                        };
+                        earlier?.value(place)
                     }));
                 }
                 values.extend(groups.iter().map(|group| mark.or_else(|| group.value(index))));

@@ -51,6 +51,13 @@ pub(crate) fn recover(
             Err(error) => return Err(error),
         }
     }
+    // What an earlier run wrote and did not sync is in the page cache, and looks as durable as the rest. It is to be, before
+    // anything is removed because of it.
+    let unfinished = |(_, index): &&Indexed| !index.finished && !index.chunks.is_empty();
+    for (name, _) in files.iter().filter(unfinished) {
+        let synced = disk.append(&name.to_string()).and_then(|mut sink| sink.sync());
+        synced.map_err(Error::io("syncing", disk.path().join(name.to_string())))?;
+    }
     // From here on things are changed.
     for name in unreadable {
         set_aside(&**disk, name, suffix, &mut found);

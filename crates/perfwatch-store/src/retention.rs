@@ -139,12 +139,10 @@ impl Writer {
     pub(crate) fn make_room(&mut self, incoming: u64, newest: i64) -> Result<()> {
         for tier in 0..TIERS.len() as u8 {
             let keep = self.limits.keep_ns(tier);
-            let oldest = self.tier(tier).segments.first_key_value();
-            let Some((name, _)) =
-                oldest.filter(|(_, segment)| newest.saturating_sub(segment.max_time) > keep)
-            else {
-                continue;
-            };
+            // Not only the oldest: one row of a clock that was ahead would keep everything.
+            let over = |segment: &Segment| newest.saturating_sub(segment.max_time) > keep;
+            let mut segments = self.tier(tier).segments.iter();
+            let Some((name, _)) = segments.find(|(_, segment)| over(segment)) else { continue };
             let name = *name;
             let slot = self.limits.removed.get_mut(usize::from(tier));
             let Some(slot) =
@@ -153,25 +151,30 @@ impl Writer {
                 continue;
             };
             *slot = Some(Instant::now());
-            self.remove_segment(tier, name)?;
+            // One that cannot be removed is tried again in an hour.
+            let _ = self.remove_segment(tier, name);
         }
         let mut total = self.total_bytes()?;
         let cap = self.cap(total)?;
         while total.saturating_add(incoming) > cap {
             let Some((tier, name, bytes)) = self.oldest() else { break };
-            self.remove_segment(tier, name)?;
+            if self.remove_segment(tier, name).is_err() {
+                // Rather beyond the cap than without the newest rows.
+                break;
+            }
             total = total.saturating_sub(bytes);
         }
         Ok(())
     }
 
-    /// Bytes of everything in the directory.
+    /// Bytes of every file of the store. What others put there, or was set aside, costs no history.
     fn total_bytes(&self) -> Result<u64> {
         let doing = || Error::io("reading", self.disk.path());
         let mut total = 0_u64;
-        for name in self.disk.list().map_err(doing())? {
+        let names = self.disk.list().map_err(doing())?;
+        for name in names.iter().filter(|name| FileName::parse(name).is_some()) {
             // A file that just went counts no more.
-            let length = self.disk.open(&name).and_then(|file| file.length()).unwrap_or_default();
+            let length = self.disk.open(name).and_then(|file| file.length()).unwrap_or_default();
             total = total.saturating_add(length);
         }
         Ok(total)

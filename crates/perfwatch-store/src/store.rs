@@ -100,9 +100,10 @@ impl Store {
             writer.run();
         };
         let run = move || {
+            let ending = Ending(ending);
             // Lets go of the directory before it says so.
             write();
-            ending.ended();
+            drop(ending);
         };
         let spawned = thread::Builder::new().name("store".to_owned()).spawn(run);
         spawned.map_err(Error::io("starting a thread to write to", "the store"))?;
@@ -138,6 +139,18 @@ impl Store {
     /// For questions: sees rows as soon as they were taken in.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+}
+
+/// Says that the writer has ended, however it did.
+struct Ending(Arc<Recent>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.report(Some("the thread that writes has panicked".to_owned()));
+        }
+        self.0.ended();
     }
 }
 

@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::file::{FileIndex, FileKind, FileName, Output, TIERS};
 use crate::join::{join, roll_up};
 use crate::recent::{Recent, bucket};
+use crate::record::FILE_HEADER_BYTES;
 use crate::retention::{Limits, Segment};
 
 /// Rows that make a block. 720 is an hour at 5 s and a fifth of one at 1 s, so that blocks end with hours.
@@ -91,8 +92,8 @@ impl Writer {
     }
 
     fn work(&mut self) -> Result<()> {
-        self.write_events()?;
-        self.commit()?;
+        let (rows, events) = (self.commit(), self.write_events());
+        rows.and(events)?;
         if !self.caught_up {
             self.catch_up()?;
             self.caught_up = true;
@@ -122,6 +123,7 @@ impl Writer {
             }
             if let Err(error) = self.seal(now) {
                 // No room for a block is no reason not to commit what comes after.
+                let durable = self.recent.lock().health.durable_seq;
                 let new: Vec<_> =
                     open.iter().filter(|chunk| chunk.head.last_seq > durable).cloned().collect();
                 if let Some(last) = new.last() {
@@ -171,6 +173,10 @@ impl Writer {
         let written = output.append(&*disk, chunks.iter().map(Arc::as_ref));
         if !output.broken {
             self.tier(tier).hot = Some(output);
+        } else if output.index.chunks.is_empty() {
+            // Nothing of it was ever acknowledged. One that stays is seen through at the next start.
+            let _ = self.disk.remove(&output.name.to_string());
+            self.tier(tier).hot_files.remove(&output.name);
         }
         written?;
         let rows: usize = chunks.iter().map(|chunk| chunk.rows()).sum();
@@ -313,6 +319,10 @@ impl Writer {
         let written = output.write(&*self.disk, &bytes);
         if !output.broken {
             self.events = Some(output);
+        } else if output.length() <= FILE_HEADER_BYTES {
+            // Nothing of it was ever acknowledged.
+            let _ = self.disk.remove(&output.name.to_string());
+            self.event_files.retain(|name| *name != output.name);
         }
         written?;
         self.recent.events_written(gone.saturating_add(events.len() as u64));
