@@ -215,6 +215,11 @@ pub(crate) fn events(reader: &Reader, range: &Range) -> Result<Events> {
     };
     events.retain(|event| begins(event) < to.div_euclid(MS) + i64::from(to % MS != 0));
     let warning = |trouble| format!("from memory alone, for the files cannot be read: {trouble}");
+    // What happened in the same millisecond, in the order in which it can only have happened.
+    events.sort_by_key(|event| {
+        let order = ["gap", "start"].iter().position(|kind| *kind == event.kind);
+        (event.t, order.unwrap_or(2))
+    });
     events.drain(..events.len().saturating_sub(MAX_EVENTS));
     Ok(Events { events, warnings: trouble.map(warning).into_iter().collect() })
 }
