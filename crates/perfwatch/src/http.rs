@@ -1,5 +1,6 @@
 //! HTTP: every route, and what all of them share.
 
+mod assets;
 mod catalog;
 mod error;
 mod guard;
@@ -77,10 +78,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
-                .fix("the routes are /api/v1/snapshot, live, catalog, series, compare and events, and /healthz")
-        })
+        .fallback(assets::page)
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,

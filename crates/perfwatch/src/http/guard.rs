@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::error::Problem;
 
-/// Sent with every answer: nothing here is a page, and nothing may be kept or embedded.
+/// Sent with every answer that says nothing else: no page, and nothing to be kept or embedded.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -31,7 +31,10 @@ pub(crate) async fn check(State(state): State<AppState>, request: Request, next:
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
-    response.headers_mut().extend(HEADERS);
+    for (name, value) in HEADERS {
+        // The page's files have their own.
+        response.headers_mut().entry(name).or_insert(value);
+    }
     response
 }
 
