@@ -51,7 +51,8 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
     const points = { show: (_: uPlot, __: number, first: number, last: number) => last - first < 2 };
     if (plan.stack) {
       if (place > 0) bands.push({ series: [place + 1, place] });
-      series.push({ stroke, width: 1, fill: stroke + AREA, show, points: { show: false } });
+      // No stroke: a layer without height would draw over those below.
+      series.push({ stroke: 'transparent', width: 0, fill: stroke + AREA, show, points: { show: false } });
       return;
     }
     series.push({ stroke, width: 1.5, show, points, ...dash });
@@ -75,7 +76,7 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
     },
     axes: [
       { stroke: look.muted, font: FONT, size: 22, gap: 4, space: 64, grid: { show: false }, ticks: { stroke: look.grid, size: 4, width: 1 }, values: (_, splits) => times(splits) },
-      { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: 32, grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
+      { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: 30, ...(unitSteps(plan.unit)), grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
     ],
     hooks,
   };
@@ -93,6 +94,11 @@ export function extent(low: number | null, high: number | null, unit: string): [
 function axisWidth(_: uPlot, values: string[] | null): number {
   const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
   return Math.ceil(longest * 6.1) + 12;
+}
+
+/** Steps of an axis of bytes: powers of two, so that its labels are whole numbers of KiB and MiB. */
+function unitSteps(unit: string): { incrs?: number[] } {
+  return /^(bytes|KB)/.test(unit) ? { incrs: Array.from({ length: 52 }, (_, power) => 2 ** power) } : {};
 }
 
 const DAY_MS = 86_400_000;

@@ -19,9 +19,9 @@ test('figures are three', () => {
 });
 
 test('the ticks of an axis share scale and digits', () => {
-  expect(ticks([0, 50, 100], '%')).toEqual(['0', '50 %', '100 %']);
-  expect(ticks([0, 524288, 1048576], 'bytes/s')).toEqual(['0', '0.5 MiB/s', '1.0 MiB/s']);
-  expect(ticks([0, 0.25, 0.5], '%')).toEqual(['0', '0.25 %', '0.50 %']);
+  expect(ticks([0, 50, 100], '%')).toEqual(['0', '50', '100 %']);
+  expect(ticks([0, 524288, 1048576], 'bytes/s')).toEqual(['0', '0.5', '1.0 MiB/s']);
+  expect(ticks([0, 0.25, 0.5], '%')).toEqual(['0', '0.25', '0.50 %']);
   expect(ticks([], '%')).toEqual([]);
 });
 

@@ -80,7 +80,7 @@ export function format(value: number | null | undefined, unit: string, scale?: S
   return of ? `${number}\u00a0${of}` : number;
 }
 
-/** Labels for the ticks of an axis, all in one scale and with the same digits. */
+/** Labels for the ticks of an axis, all in one scale and with the same digits; the unit stands at the greatest. */
 export function ticks(values: number[], unit: string): string[] {
   const largest = Math.max(...values.map(Math.abs), 0);
   const scale = scaleFor(unit, largest);
@@ -89,7 +89,7 @@ export function ticks(values: number[], unit: string): string[] {
   const step = Math.min(...steps.filter((step) => step > 0), Infinity);
   const digits = !Number.isFinite(step) || step >= 1 ? (scaled.some((value) => value % 1 > 1e-9) && step >= 1 ? 1 : 0) : Math.min(6, Math.ceil(-Math.log10(step)) + (fits(step) ? 0 : 1));
   const fixed = scaled.map((value) => (value === 0 ? '0' : value.toFixed(digits)));
-  return fixed.map((text) => (text === '0' || !scale.unit ? text : `${text} ${scale.unit}`));
+  return fixed.map((text, at) => (at === fixed.length - 1 && scale.unit ? `${text} ${scale.unit}` : text));
 }
 
 /** Whether a step is written whole with the digits of its power of ten: 0.1 and 0.2 are, 0.25 is not. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Catalog, type Metric } from './catalog';
-import { fromAnswer, fromRing, nameOf, rowsOf, stacked, top, type Answer } from './frame';
+import { commonObject, fromAnswer, fromRing, nameOf, newest, rowsOf, stacked, top, type Answer } from './frame';
 import { Ring } from './ring';
 
 const metric = (id: string, kind: Metric['kind'], labels: string[] = [], unit = 'count'): Metric => ({ id, kind, labels, unit, title: id, help: '', source: '' });
@@ -49,4 +49,12 @@ test('lines are told apart by what differs', () => {
 test('a stack is sums, and ends where a part is missing', () => {
   const frame = fromRing(ring(), catalog, { ids: [usage.id, usage.id] }, 0, 20000, 1000);
   expect(stacked(frame.lines)).toEqual([[1, 2, null, 9, 10], [2, 4, null, 18, 20]]);
+});
+
+test('what all lines share is their object, and what vanished has no newest value', () => {
+  const frame = fromRing(ring(), catalog, { ids: [errors.id] }, 0, 20000, 1000);
+  expect(commonObject(frame.lines)).toBe('');
+  expect(commonObject(frame.lines.slice(0, 1))).toBe('eth0');
+  expect(frame.lines.map(newest)).toEqual([1, 0]);
+  expect(newest({ ...frame.lines[0]!, values: [5, null, null, null, null] })).toBe(null);
 });

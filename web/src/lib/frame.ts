@@ -166,10 +166,24 @@ export function nameOf(line: Line, lines: readonly Line[], pick: Pick): string {
   const { metric, labels } = line.series;
   const shown = labels.filter((_, at) => pick.labels?.[metric.labels[at] ?? ''] === undefined);
   const oneMetric = lines.every((other) => other.series.metric.id === metric.id);
-  if (shown.length === 0) return metric.title;
+  if (shown.length === 0 || (!oneMetric && commonObject(lines))) return metric.title;
   const object = metric.labels[0] === 'core' && shown.length === 1 ? `core ${shown[0]}` : shown.join(' ');
   return oneMetric ? object : `${object} · ${metric.title}`;
 }
+
+/** The object that all of the lines are of; empty when they are of several, or of none. */
+export function commonObject(lines: readonly Line[]): string {
+  const objects = new Set(lines.map((line) => line.series.labels.join(' ')));
+  return objects.size === 1 ? ([...objects][0] ?? '') : '';
+}
+
+/** The newest value, unless that is old: what vanished has none. */
+export function newest(line: Line): number | null {
+  return line.values.slice(-FRESH).findLast((value) => value !== null) ?? null;
+}
+
+/** Steps within which a value counts as the newest. */
+const FRESH = 4;
 
 /** The lines that matter most: of the greatest values. */
 export function top(lines: readonly Line[], count: number): Line[] {

@@ -41,6 +41,7 @@ export interface Colors {
   grid: string;
   panel: string;
   hatch: string;
+  heat: string[];
 }
 
 /** The colours of the style sheet, for what is drawn on a canvas. */
@@ -54,5 +55,6 @@ export function colors(): Colors {
     grid: read('--grid'),
     panel: read('--panel'),
     hatch: read('--hatch'),
+    heat: [1, 2, 3, 4].map((number) => read(`--heat-${number}`)),
   };
 }
