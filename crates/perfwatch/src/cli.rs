@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::Role;
 use crate::config::{ByteCount, Interval, KeepRaw, LogLevel, duration};
 use crate::history::Threshold;
 use crate::selector::Selector;
@@ -90,6 +91,12 @@ pub(crate) enum Command {
     /// Look after the files of the history
     #[command(subcommand)]
     Db(DbCommand),
+    /// Say who may log in
+    ///
+    /// Works beside a running server, which sees the change within a second: sessions and open streams of who is
+    /// removed or has another password end.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Describe every metric
     Catalog(CatalogArgs),
     /// Record what the kernel says, for a bug report or a test
@@ -279,6 +286,41 @@ pub(crate) enum DbCommand {
     Compact,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        /// The name to log in with
+        name: String,
+        /// What the user may do
+        #[arg(long, value_enum, default_value_t = Role::Admin)]
+        role: Role,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Give a user another password
+    Password {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Remove a user, and the API tokens the user made
+    Remove {
+        /// The user's name
+        name: String,
+    },
+    /// List the users
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasswordArgs {
+    /// Take the password from the first line of a file, not from the terminal or standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
 /// How something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum DbFormat {
@@ -317,6 +359,15 @@ pub(crate) struct Overrides {
     /// Address and port to listen on
     #[arg(long, global = true, value_name = "ADDR:PORT", env = "PERFWATCH_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Let everybody do everything; for loopback addresses and UNIX sockets only
+    #[arg(long, global = true)]
+    pub(crate) no_auth: bool,
+    /// Listen where other hosts can reach it without TLS: passwords can be read on their way
+    #[arg(long, global = true)]
+    pub(crate) insecure_plaintext: bool,
+    /// A proxy that speaks TLS stands in front
+    #[arg(long, global = true)]
+    pub(crate) behind_proxy: bool,
     /// What to log to standard error
     #[arg(long, global = true, value_name = "LEVEL", value_enum, env = "PERFWATCH_LOG")]
     pub(crate) log: Option<LogLevel>,

@@ -9,4 +9,5 @@ pub(crate) mod history;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod transfer;
+pub(crate) mod user;
 pub(crate) mod watch;

@@ -17,6 +17,7 @@ use rustix::process::geteuid;
 use serde::Deserialize;
 
 use crate::cli::Overrides;
+use crate::exposure::Words;
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -31,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) interval: Duration,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// What was said about who can reach it.
+    pub(crate) words: Words,
+    /// Names of this host beside its own, as browsers use them.
+    pub(crate) allowed_hosts: Vec<String>,
     /// What to log.
     pub(crate) log: LogLevel,
     /// Where the kernel's file systems are.
@@ -73,6 +78,12 @@ impl Settings {
                 .or(file.interval)
                 .map_or(Duration::from_secs(5), |interval| interval.0),
             listen: overrides.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, 9909).into()),
+            words: Words {
+                no_auth: overrides.no_auth,
+                insecure_plaintext: overrides.insecure_plaintext,
+                behind_proxy: overrides.behind_proxy,
+            },
+            allowed_hosts: file.http.allowed_hosts,
             log: overrides.log.or(file.log).unwrap_or(LogLevel::Info),
             roots: Roots {
                 procfs: path(&overrides.path_procfs, file.path.procfs, defaults.procfs),
@@ -115,8 +126,15 @@ struct File {
     interval: Option<Interval>,
     listen: Option<SocketAddr>,
     log: Option<LogLevel>,
+    http: Http,
     path: FilePaths,
     storage: Storage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Http {
+    allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

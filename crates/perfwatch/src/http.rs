@@ -2,13 +2,18 @@
 
 mod assets;
 mod catalog;
+mod cookie;
 mod error;
 mod guard;
 mod history;
+mod json;
 mod live;
 mod params;
+mod policy;
 mod server;
+mod session;
 mod snapshot;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +21,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{delete, get, post, put};
 use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::bus::Latest;
 use error::Problem;
 
 pub(crate) use catalog::Catalog;
+pub(crate) use guard::Site;
 pub(crate) use server::serve;
 
 /// Most WebSocket clients at a time. One more is refused with 503.
@@ -37,24 +44,27 @@ pub(crate) const MAX_QUESTIONS: usize = 2;
 pub(crate) struct AppState {
     latest: Latest,
     interval: Duration,
-    hostname: Option<Arc<str>>,
+    access: Arc<Access>,
+    site: Arc<Site>,
     live_clients: Arc<Semaphore>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
 }
 
 impl AppState {
-    /// `hostname` is a name under which browsers may reach this server.
+    /// What is served, and to whom.
     pub(crate) fn new(
         latest: Latest,
         interval: Duration,
-        hostname: Option<&str>,
         store: Arc<Store>,
+        access: Arc<Access>,
+        site: Site,
     ) -> Self {
         Self {
             latest,
             interval,
-            hostname: hostname.map(Arc::from),
+            access,
+            site: Arc::new(site),
             live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
@@ -71,6 +81,11 @@ impl AppState {
 /// Every route.
 pub(crate) fn router(state: AppState) -> Router {
     Router::new()
+        .route("/api/v1/session", get(session::get).post(session::post).delete(session::delete))
+        .route("/api/v1/setup", post(session::set_up))
+        .route("/api/v1/account/password", put(session::put_password))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::make))
+        .route("/api/v1/tokens/{id}", delete(tokens::remove))
         .route("/api/v1/snapshot", get(snapshot::newest))
         .route("/api/v1/live", get(live::upgrade))
         .route("/api/v1/catalog", get(catalog::all))
@@ -79,14 +94,6 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/events", get(history::events))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(assets::page)
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "this path is read only",
-            )
-            .fix("use GET")
-        })
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
 }

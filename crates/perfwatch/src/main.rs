@@ -1,9 +1,12 @@
 //! The program: command line, configuration, HTTP and WebSocket, and the wiring between them.
 
+mod access;
 mod bus;
 mod cli;
 mod commands;
 mod config;
+mod exposure;
+mod files;
 mod history;
 mod http;
 mod journal;
@@ -48,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(args) => return commands::transfer::export(&settings()?, &args),
         Command::Import(args) => commands::transfer::import(&settings()?, &args)?,
         Command::Db(command) => return commands::db::run(&settings()?, &command),
+        Command::User(command) => commands::user::run(&settings()?, &command)?,
         Command::Catalog(args) => commands::catalog::run(&args)?,
         Command::Capture(args) => commands::capture::run(&settings()?, &args)?,
         Command::Doctor => return commands::doctor::run(&cli.settings),

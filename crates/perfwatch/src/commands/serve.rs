@@ -17,15 +17,20 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
+use crate::access::{Access, MAX_HASHES};
 use crate::bus::{Latest, Publisher};
 use crate::config::Settings;
-use crate::http::{self, AppState};
+use crate::exposure;
+use crate::http::{self, AppState, Site};
 use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::ticker::Ticker;
 
 /// How long clients may take to read why their stream ends.
 const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Small files that are replaced at a time.
+const MAX_FILE_CHANGES: usize = 1;
 
 /// How long an end waits for the disk. Then what was not written is lost, as in a power cut.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -40,7 +45,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(http::MAX_QUESTIONS)
+        .max_blocking_threads(http::MAX_QUESTIONS + MAX_HASHES + MAX_FILE_CHANGES)
         .build();
     let runtime = runtime.context("starting the runtime")?;
     let told = runtime.block_on(serve(settings));
@@ -50,6 +55,10 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let refused = exposure::refusal(Some(settings.listen), false, settings.words);
+    if let Some(reason) = refused {
+        return Err(anyhow!(reason));
+    }
     // First, so that a second instance leaves before it samples.
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
@@ -62,13 +71,20 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(settings.roots.clone()));
     let store = open_store(settings)?;
     let (sampling, latest) = start_sampling(settings, &host, &store)?;
+    let access = Access::start(&settings.data_dir()?, settings.words.no_auth);
+    let access = access.context("starting a thread for the accounts")?;
     let address = listener.local_addr().context("asking for the address listened on")?;
     let interval_ms = settings.interval.as_millis() as u64;
     info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
 
+    access.offer_setup(&format!("http://{address}"));
     let hostname = host.info().hostname;
-    let state =
-        AppState::new(latest.clone(), settings.interval, hostname.as_deref(), Arc::clone(&store));
+    let site = Site {
+        names: settings.allowed_hosts.iter().cloned().chain(hostname).collect(),
+        behind_proxy: settings.words.behind_proxy,
+    };
+    let store_for_routes = Arc::clone(&store);
+    let state = AppState::new(latest.clone(), settings.interval, store_for_routes, access, site);
     let (stop, stopping) = watch::channel(false);
     let stopped = async move {
         let told = tokio::select! {

@@ -5,6 +5,7 @@
 //! newest and is told in `missed` how many it did not get; one that stops reading is let go. A client may send
 //! `{"type":"ping"}` and gets `{"type":"pong"}`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -21,6 +22,7 @@ use tracing::debug;
 use super::AppState;
 use super::error::Problem;
 use super::server::Place;
+use crate::access::{Caller, Pass};
 
 /// Largest message a client may send. All it can say is ping.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -54,6 +56,7 @@ enum ClientMessage {
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
     Extension(place): Extension<Place>,
+    Extension(caller): Extension<Arc<Caller>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -73,17 +76,24 @@ pub(crate) async fn upgrade(
         .fix("close one, or poll /api/v1/snapshot")
         .into_response();
     };
+    let pass = state.access.pass(Caller::clone(&caller));
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
         .max_message_size(MAX_READ_BYTES)
         .max_frame_size(MAX_READ_BYTES)
-        .on_upgrade(move |socket| stream(socket, state, permit, place))
+        .on_upgrade(move |socket| stream(socket, state, pass, permit, place))
 }
 
-async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit, _place: Place) {
-    let mut client = Client { socket, last_seq: None };
+async fn stream(
+    socket: WebSocket,
+    state: AppState,
+    pass: Pass,
+    _permit: OwnedSemaphorePermit,
+    _place: Place,
+) {
+    let mut client = Client { socket, pass, last_seq: None };
     if let Err(end) = client.serve(state).await {
         client.end(end).await;
     }
@@ -104,6 +114,8 @@ impl End {
 
 struct Client {
     socket: WebSocket,
+    /// Whose it is.
+    pass: Pass,
     /// The last frame it got.
     last_seq: Option<u64>,
 }
@@ -131,11 +143,13 @@ impl Client {
                         self.send(Message::Text(frame.message(missed))).await?;
                     }
                 }
+                () = self.pass.changed() => self.check()?,
                 received = self.socket.recv() => {
                     alive = true;
                     self.answer(received).await?;
                 }
                 _ = heartbeat.tick() => {
+                    self.check()?;
                     if !std::mem::replace(&mut alive, false) {
                         return Err(End::because(close_code::POLICY, "no sign of life"));
                     }
@@ -143,6 +157,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Ends a stream whose session or token has ended.
+    fn check(&self) -> Result<(), End> {
+        let ended = || End::because(close_code::POLICY, "the session or token has ended");
+        self.pass.is_valid().then_some(()).ok_or_else(ended)
     }
 
     /// Says why, and reads on until the client has closed as well: what it sent meanwhile would otherwise reset the

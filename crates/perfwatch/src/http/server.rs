@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1.1 with deadlines and a limit on connections, where axum's own has neither.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,15 @@ pub(crate) struct Place {
     _permit: Arc<Option<OwnedSemaphorePermit>>,
 }
 
+/// Who is at the other end, as an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// Its address; None at a UNIX socket.
+    pub(crate) address: Option<IpAddr>,
+    /// Whether the connection is encrypted.
+    pub(crate) tls: bool,
+}
+
 /// Serves until `stop` changes or is closed, then lets connections end.
 pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let permits = Arc::new(Semaphore::new(connection_limit()));
@@ -62,11 +72,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
             _ = stop.changed() => break,
             Some(_) = connections.join_next() => {}
             (permit, accepted) = accepted => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     failing = false;
                     // What goes on after an upgrade holds it as well.
                     let place = Place { _permit: Arc::new(permit) };
-                    let router = router.clone().layer(Extension(place));
+                    let peer = Peer { address: Some(address.ip()), tls: false };
+                    let router = router.clone().layer(Extension(place)).layer(Extension(peer));
                     connections.spawn(connection(stream, router, stop.clone()));
                 }
                 Err(error) => {
