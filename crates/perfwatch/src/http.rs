@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use perfwatch_store::Store;
@@ -27,7 +26,6 @@ use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::bus::Latest;
-use error::Problem;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;

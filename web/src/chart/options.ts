@@ -21,6 +21,8 @@ export interface Plan {
   /** Dashed lines, by their place: what is compared with. */
   dashed?: ReadonlySet<number>;
   unit: string;
+  /** Whether the values are differences: their axis is as long as they are, both ways. */
+  difference?: boolean;
 }
 
 const FONT = '11px system-ui, sans-serif';
@@ -72,11 +74,11 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
     cursor: { sync: { key: 'time', scales: ['x', null] }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, y: false },
     scales: {
       x: { time: true, range: () => { const { from, to } = shown(); return [from, to]; } },
-      y: { range: (_, low, high) => extent(low, high, plan.unit) },
+      y: { range: (_, low, high) => plan.difference ? both(low, high) : extent(low, high, plan.unit) },
     },
     axes: [
       { stroke: look.muted, font: FONT, size: 22, gap: 4, space: 64, grid: { show: false }, ticks: { stroke: look.grid, size: 4, width: 1 }, values: (_, splits) => times(splits) },
-      { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: 30, ...(unitSteps(plan.unit)), grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
+      { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: plan.difference ? 18 : 30, ...(unitSteps(plan.unit)), grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
     ],
     hooks,
   };
@@ -88,6 +90,12 @@ export function extent(low: number | null, high: number | null, unit: string): [
   const most = Math.max(high ?? 0, 0);
   const least = Math.min(low ?? 0, 0);
   return most === 0 && least === 0 ? [0, 1] : [least * 1.08, most * 1.08];
+}
+
+/** As far below 0 as above. */
+function both(low: number | null, high: number | null): [number, number] {
+  const most = Math.max(Math.abs(low ?? 0), Math.abs(high ?? 0)) || 1;
+  return [-most * 1.1, most * 1.1];
 }
 
 /** As wide as the longest label of the axis. */

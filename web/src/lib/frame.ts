@@ -185,10 +185,11 @@ export function newest(line: Line): number | null {
 /** Steps within which a value counts as the newest. */
 const FRESH = 4;
 
-/** The lines that matter most: of the greatest values. */
+/** The lines that matter most: of what is still there, the greatest. */
 export function top(lines: readonly Line[], count: number): Line[] {
   const peak = (line: Line) => line.values.reduce<number>((most, value) => Math.max(most, value ?? -Infinity), -Infinity);
-  const ranked = lines.map((line) => ({ line, peak: peak(line) })).sort((a, b) => b.peak - a.peak);
+  const gone = (line: Line) => Number(newest(line) === null);
+  const ranked = lines.map((line) => ({ line, peak: peak(line), gone: gone(line) })).sort((a, b) => a.gone - b.gone || b.peak - a.peak);
   const kept = new Set(ranked.slice(0, count).map(({ line }) => line));
   return lines.filter((line) => kept.has(line));
 }

@@ -23,8 +23,6 @@ class Sessions {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (error.status === 401) return;
-      // A server without sessions has nobody to keep out.
-      if (error.status === 404) return this.in({ user: null, role: 'admin', auth: 'none', expires_ms: null });
       this.problem = error;
       this.phase = 'unreachable';
       setTimeout(() => void this.begin(), 2_000);
