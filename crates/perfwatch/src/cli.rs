@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{ByteCount, Interval, KeepRaw, LogLevel, duration};
+use crate::config::{ByteCount, Given, Interval, KeepRaw, LogLevel, duration};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
@@ -347,9 +347,12 @@ pub(crate) struct CaptureArgs {
 }
 
 /// Settings as given on the command line or in the environment. None: not given there.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Overrides {
+    /// What of these was given, and by whom.
+    #[arg(skip)]
+    pub(crate) given: Given,
     /// Configuration file
     #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_CONFIG")]
     pub(crate) config: Option<PathBuf>,

@@ -11,22 +11,26 @@ mod params;
 mod policy;
 mod server;
 mod session;
+mod settings;
 mod snapshot;
+mod status;
 mod tokens;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
+use perfwatch_collect::Host;
 use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::bus::Latest;
+use crate::config::LiveSettings;
 use error::Problem;
+use status::Watched;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
@@ -42,7 +46,8 @@ pub(crate) const MAX_QUESTIONS: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct AppState {
     latest: Latest,
-    interval: Duration,
+    settings: Arc<LiveSettings>,
+    watched: Arc<Watched>,
     access: Arc<Access>,
     site: Arc<Site>,
     live_clients: Arc<Semaphore>,
@@ -54,20 +59,27 @@ impl AppState {
     /// What is served, and to whom.
     pub(crate) fn new(
         latest: Latest,
-        interval: Duration,
+        settings: Arc<LiveSettings>,
+        host: Arc<Host>,
         store: Arc<Store>,
         access: Arc<Access>,
         site: Site,
     ) -> Self {
         Self {
             latest,
-            interval,
+            settings,
+            watched: Arc::new(Watched::new(host)),
             access,
             site: Arc::new(site),
             live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
         }
+    }
+
+    /// Live streams that are open.
+    fn live_streams(&self) -> u64 {
+        (MAX_LIVE_CLIENTS as usize).saturating_sub(self.live_clients.available_permits()) as u64
     }
 
     /// Waits until every live stream has ended.
@@ -85,6 +97,8 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/account/password", put(session::put_password))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/api/v1/tokens/{id}", delete(tokens::remove))
+        .route("/api/v1/settings", get(settings::get).put(settings::put))
+        .route("/api/v1/status", get(status::get))
         .route("/api/v1/snapshot", get(snapshot::newest))
         .route("/api/v1/live", get(live::upgrade))
         .route("/api/v1/catalog", get(catalog::all))

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use perfwatch_collect::Host;
 use perfwatch_collect::network::{StateCounts, count_dump};
-use perfwatch_metrics::{Section, State};
+use perfwatch_metrics::{Section, State, Status};
 
 use super::snapshot::sample;
 use crate::cli::Overrides;
-use crate::config::Settings;
+use crate::config::{Configuration, Settings};
 use crate::terminal::printable;
 
 /// Time between the two samples that are looked at.
@@ -22,11 +22,11 @@ const WINDOW: Duration = Duration::from_millis(500);
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One line of the report.
-struct Finding {
-    name: String,
-    state: State,
-    reason: String,
-    fix: Option<String>,
+pub(crate) struct Finding {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) reason: String,
+    pub(crate) fix: Option<String>,
 }
 
 impl Finding {
@@ -45,15 +45,11 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(overrides).unwrap_or_else(|error| {
         let finding = Finding::new("settings", State::Failed, format!("{error:#}"));
         findings.push(finding.fix("mend the file; the rest of this report goes by the defaults"));
-        Settings::without_file(overrides)
+        Configuration::without_files(overrides).settings().clone()
     });
     let host = Arc::new(Host::new(settings.roots.clone()));
     let snapshot = sample(&host, &settings.collect, WINDOW)?;
-    for (name, section) in snapshot.status.sections() {
-        findings.extend(section_findings(name, section));
-    }
-    findings.push(netlink(&host));
-    findings.extend(namespace(&host));
+    findings.extend(capabilities(&snapshot.status, &host));
     findings.push(port(settings.listen));
 
     let mut out = io::stdout().lock();
@@ -76,6 +72,16 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
         State::Ok | State::Denied | State::Disabled => false,
     };
     Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What can be said of a host without asking twice.
+pub(crate) fn capabilities(status: &Status, host: &Host) -> Vec<Finding> {
+    let sections = status.sections().into_iter();
+    let mut findings: Vec<_> =
+        sections.flat_map(|(name, section)| section_findings(name, section)).collect();
+    findings.push(netlink(host));
+    findings.extend(namespace(host));
+    findings
 }
 
 fn section_findings(name: &str, section: &Section) -> Vec<Finding> {

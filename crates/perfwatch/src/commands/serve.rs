@@ -19,12 +19,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::access::{Access, MAX_HASHES};
 use crate::bus::{Latest, Publisher};
-use crate::config::Settings;
+use crate::config::{Configuration, LiveSettings, Settings};
 use crate::exposure;
 use crate::http::{self, AppState, Site};
 use crate::journal::Journal;
 use crate::recorder::Recorder;
-use crate::ticker::Ticker;
+use crate::terminal::printable;
+use crate::ticker::{Pace, Ticker};
 
 /// How long clients may take to read why their stream ends.
 const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
@@ -36,7 +37,8 @@ const MAX_FILE_CHANGES: usize = 1;
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn run(configuration: Configuration) -> anyhow::Result<()> {
+    let settings = configuration.settings();
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(false)
@@ -48,13 +50,17 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         .max_blocking_threads(http::MAX_QUESTIONS + MAX_HASHES + MAX_FILE_CHANGES)
         .build();
     let runtime = runtime.context("starting the runtime")?;
-    let told = runtime.block_on(serve(settings));
+    let told = runtime.block_on(serve(configuration));
     // A question that waits for a disk is not waited for.
     runtime.shutdown_background();
     told
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
+async fn serve(configuration: Configuration) -> anyhow::Result<()> {
+    for warning in configuration.warnings() {
+        warn!("{}", printable(&warning));
+    }
+    let settings = &configuration.settings().clone();
     let refused = exposure::refusal(Some(settings.listen), false, settings.words);
     if let Some(reason) = refused {
         return Err(anyhow!(reason));
@@ -84,12 +90,23 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         behind_proxy: settings.words.behind_proxy,
     };
     let store_for_routes = Arc::clone(&store);
-    let state = AppState::new(latest.clone(), settings.interval, store_for_routes, access, site);
+    let live_settings = Arc::new(LiveSettings::new(configuration));
+    let changes = live_settings.subscribe();
+    let state = AppState::new(
+        latest.clone(),
+        live_settings,
+        Arc::clone(&host),
+        store_for_routes,
+        access,
+        site,
+    );
     let (stop, stopping) = watch::channel(false);
+    let store_to_follow = Arc::clone(&store);
     let stopped = async move {
         let told = tokio::select! {
             _ = terminate.recv() => Ok("SIGTERM"),
             _ = interrupt.recv() => Ok("SIGINT"),
+            () = follow(changes, &sampling, &store_to_follow) => Err(anyhow!("nobody can change settings any more")),
             () = ended(latest) => Err(anyhow!("sampling ended by itself")),
         };
         let told = told.inspect(|signal| info!(signal, "stopping"));
@@ -108,6 +125,25 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         warn!("the disk did not take the last rows in time");
     }
     told.map(|_| ())
+}
+
+/// Puts every change of the settings in force.
+async fn follow(
+    mut changes: watch::Receiver<Settings>,
+    sampling: &mpsc::Sender<Pace>,
+    store: &Store,
+) {
+    while changes.changed().await.is_ok() {
+        let settings = changes.borrow_and_update().clone();
+        info!(interval_ms = settings.interval.as_millis() as u64, "the settings changed");
+        store.keep(settings.storage.clone());
+        // Nobody samples any more when nobody takes it.
+        let _ = sampling.send(pace(&settings));
+    }
+}
+
+fn pace(settings: &Settings) -> Pace {
+    Pace { interval: settings.interval, options: Arc::clone(&settings.collect) }
 }
 
 /// Opens the history. What keeps it from being written is logged, and gone on trying.
@@ -129,16 +165,16 @@ fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
     store: &Arc<Store>,
-) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
-    let (running, stop) = mpsc::channel();
-    let mut ticker = Ticker::new(settings.interval, Arc::clone(&settings.collect), stop);
+) -> anyhow::Result<(mpsc::Sender<Pace>, Latest)> {
+    let (running, changes) = mpsc::channel();
+    let mut ticker = Ticker::new(pace(settings), changes);
     let (mut publisher, latest) = Publisher::new();
     let (mut journal, mut recorder) = (Journal::default(), Recorder::new(Arc::clone(store)));
     let publish = move |snapshot: Snapshot| {
         let changes = journal.note(&snapshot.status);
         recorder.changes(snapshot.timestamp, &changes);
         recorder.record(&snapshot);
-        match publisher.publish(&snapshot) {
+        match publisher.publish(snapshot) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 error!(%error, "writing a snapshot as JSON failed");
