@@ -1,9 +1,11 @@
 //! Settings: the command line, then the environment, then the file, then the defaults.
 
+mod listen;
+
 use std::env;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,6 +18,10 @@ use rustix::process::geteuid;
 use serde::Deserialize;
 
 use crate::cli::Overrides;
+use crate::http::TlsFiles;
+
+pub(crate) use listen::Listen;
+use listen::OneOrMore;
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -28,8 +34,10 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 pub(crate) struct Settings {
     /// Time between samples.
     pub(crate) interval: Duration,
-    /// Where to listen.
-    pub(crate) listen: SocketAddr,
+    /// Where to listen; at one address at least.
+    pub(crate) listen: Vec<Listen>,
+    /// What to encrypt with, if it was said.
+    tls: Tls,
     /// What to log.
     pub(crate) log: LogLevel,
     /// Where the kernel's file systems are.
@@ -69,7 +77,11 @@ impl Settings {
                 .interval
                 .or(file.interval)
                 .map_or(Duration::from_secs(5), |interval| interval.0),
-            listen: overrides.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, 9909).into()),
+            listen: listen(overrides, file.listen),
+            tls: Tls {
+                cert: overrides.tls_cert.clone().or(file.tls.cert),
+                key: overrides.tls_key.clone().or(file.tls.key),
+            },
             log: overrides.log.or(file.log).unwrap_or(LogLevel::Info),
             roots: Roots {
                 procfs: path(&overrides.path_procfs, file.path.procfs, defaults.procfs),
@@ -102,6 +114,16 @@ impl Settings {
             state.context("neither --data, XDG_STATE_HOME nor HOME says where history is kept")?;
         Ok(state.join("perfwatch"))
     }
+
+    /// The certificate and its key. None: plain HTTP.
+    pub(crate) fn tls_files(&self) -> anyhow::Result<Option<TlsFiles>> {
+        match (self.tls.cert.clone(), self.tls.key.clone()) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => bail!("tls.cert is given without tls.key"),
+            (None, Some(_)) => bail!("tls.key is given without tls.cert"),
+        }
+    }
 }
 
 /// The configuration file.
@@ -109,10 +131,18 @@ impl Settings {
 #[serde(deny_unknown_fields, default)]
 struct File {
     interval: Option<Interval>,
-    listen: Option<SocketAddr>,
+    listen: Option<OneOrMore>,
     log: Option<LogLevel>,
+    tls: Tls,
     path: FilePaths,
     storage: Storage,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,6 +185,12 @@ struct FilePaths {
     procfs: Option<PathBuf>,
     sysfs: Option<PathBuf>,
     rootfs: Option<PathBuf>,
+}
+
+fn listen(overrides: &Overrides, filed: Option<OneOrMore>) -> Vec<Listen> {
+    let given = Some(overrides.listen.clone()).filter(|given| !given.is_empty());
+    let given = given.or(filed.map(Vec::from)).filter(|given| !given.is_empty());
+    given.unwrap_or_else(|| vec![Listen::Tcp((Ipv4Addr::LOCALHOST, 9909).into())])
 }
 
 /// How much to log.
@@ -356,7 +392,8 @@ mod tests {
     fn without_anything_there_are_defaults() {
         let settings = Settings::merge(&Overrides::default(), File::default());
         assert_eq!(settings.interval, Duration::from_secs(5));
-        assert_eq!(settings.listen.to_string(), "127.0.0.1:9909");
+        assert_eq!(settings.listen, ["127.0.0.1:9909".parse().unwrap()]);
+        assert_eq!(settings.tls_files().unwrap(), None);
         assert_eq!(settings.roots, Roots::default());
     }
 
@@ -367,9 +404,31 @@ mod tests {
         let overrides = Overrides { interval: Some("1s".parse().unwrap()), ..Overrides::default() };
         let settings = Settings::merge(&overrides, file(text).unwrap());
         assert_eq!(settings.interval, Duration::from_secs(1));
-        assert_eq!(settings.listen.to_string(), "[::1]:80");
+        assert_eq!(settings.listen, ["[::1]:80".parse().unwrap()]);
         assert_eq!(settings.log, LogLevel::Warn);
         assert_eq!(settings.roots.procfs, Path::new("/host/proc"));
+    }
+
+    #[test]
+    fn addresses_are_one_or_more_and_those_of_the_command_line_replace_them() {
+        let text = "listen = ['127.0.0.1:1', 'unix:/run/p.sock']";
+        let settings = Settings::merge(&Overrides::default(), file(text).unwrap());
+        let listen =
+            |all: &[&str]| all.iter().map(|one| one.parse().unwrap()).collect::<Vec<Listen>>();
+        assert_eq!(settings.listen, listen(&["127.0.0.1:1", "unix:/run/p.sock"]));
+        let overrides = Overrides { listen: listen(&["[::1]:2"]), ..Overrides::default() };
+        assert_eq!(Settings::merge(&overrides, file(text).unwrap()).listen, listen(&["[::1]:2"]));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let files = |text| Settings::merge(&Overrides::default(), file(text).unwrap()).tls_files();
+        let both = TlsFiles { cert: "/c".into(), key: "/k".into() };
+        assert_eq!(files("tls.cert = '/c'\ntls.key = '/k'").unwrap(), Some(both));
+        assert_eq!(
+            files("tls.cert = '/c'").unwrap_err().to_string(),
+            "tls.cert is given without tls.key"
+        );
     }
 
     #[test]
@@ -379,7 +438,8 @@ mod tests {
             ("interval = '5 parsecs'", "interval `5 parsecs`: `5 parsecs` is not a duration"),
             ("interval = '100ms'", "must be from 500ms to 60s"),
             ("interval = '-5s'", "`-5s` is negative"),
-            ("listen = 'localhost'", "invalid socket address"),
+            ("listen = 'localhost'", "expected an address such as"),
+            ("listen = ['[::1]:80', '/run/x']", "expected an address such as"),
             ("path.root = '/'", "unknown field `root`"),
         ] {
             let error = file(text).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! HTTP: every route, and what all of them share.
 
+mod body;
 mod catalog;
 mod error;
 mod guard;
@@ -8,11 +9,13 @@ mod live;
 mod params;
 mod server;
 mod snapshot;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
@@ -23,7 +26,8 @@ use crate::bus::Latest;
 use error::Problem;
 
 pub(crate) use catalog::Catalog;
-pub(crate) use server::serve;
+pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
+pub(crate) use tls::{Tls, TlsFiles};
 
 /// Most WebSocket clients at a time. One more is refused with 503.
 const MAX_LIVE_CLIENTS: u32 = 1024;
@@ -89,6 +93,8 @@ pub(crate) fn router(state: AppState) -> Router {
             )
             .fix("use GET")
         })
+        .layer(middleware::from_fn(body::in_time))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
 }

@@ -11,15 +11,14 @@ use anyhow::{Context, anyhow};
 use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
 use perfwatch_store::Store;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use crate::bus::{Latest, Publisher};
 use crate::config::Settings;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Listener, Tls};
 use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::ticker::Ticker;
@@ -51,20 +50,20 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     // First, so that a second instance leaves before it samples.
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
-        format!(
-            "listening on {} (is another PerfWatch running there? --listen takes another)",
-            settings.listen
-        )
-    })?;
+    let listeners = listen(settings).await?;
+    let tls = settings.tls_files()?.map(Tls::load).transpose()?.map(Arc::new);
+    let hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let host = Arc::new(Host::new(settings.roots.clone()));
     let store = open_store(settings)?;
     let (sampling, latest) = start_sampling(settings, &host, &store)?;
-    let address = listener.local_addr().context("asking for the address listened on")?;
     let interval_ms = settings.interval.as_millis() as u64;
-    info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
+    for listener in &listeners {
+        let url = listener.url(tls.is_some()).context("asking for the address listened on")?;
+        info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
+    }
+    tokio::spawn(reload(hangup, tls.clone()));
 
     let hostname = host.info().hostname;
     let state =
@@ -83,7 +82,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         told
     };
     let router = http::router(state.clone());
-    let ((), told) = tokio::join!(http::serve(listener, router, stopping), stopped);
+    let ((), told) = tokio::join!(http::serve(listeners, tls, router, stopping), stopped);
     if timeout(STREAMS_DEADLINE, state.live_streams_end()).await.is_err() {
         debug!("some live streams did not end in time");
     }
@@ -92,6 +91,31 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         warn!("the disk did not take the last rows in time");
     }
     told.map(|_| ())
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for address in &settings.listen {
+        let listener = Listener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("listening on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Reads the certificate again at every SIGHUP.
+async fn reload(mut hangup: Signal, tls: Option<Arc<Tls>>) {
+    while hangup.recv().await.is_some() {
+        let Some(tls) = tls.clone() else {
+            info!(signal = "SIGHUP", "there is no certificate to read again");
+            continue;
+        };
+        // Files may be where reading takes its time.
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Ok(())) => info!("the certificate was read again"),
+            Ok(Err(error)) => warn!("the certificate stays as it was: {error:#}"),
+            Err(error) => warn!(%error, "reading the certificate again failed"),
+        }
+    }
 }
 
 /// Opens the history. What keeps it from being written is logged, and gone on trying.

@@ -5,6 +5,7 @@
 //! newest and is told in `missed` how many it did not get; one that stops reading is let go. A client may send
 //! `{"type":"ping"}` and gets `{"type":"pong"}`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -20,7 +21,7 @@ use tracing::debug;
 
 use super::AppState;
 use super::error::Problem;
-use super::server::Place;
+use super::server::{Peer, Place};
 
 /// Largest message a client may send. All it can say is ping.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -53,7 +54,8 @@ enum ClientMessage {
 /// Opens the stream, unless there are too many.
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
-    Extension(place): Extension<Place>,
+    Extension(place): Extension<Arc<Place>>,
+    Extension(peer): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -73,6 +75,7 @@ pub(crate) async fn upgrade(
         .fix("close one, or poll /api/v1/snapshot")
         .into_response();
     };
+    debug!(address = ?peer.address, tls = peer.tls, "a live stream begins");
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -82,7 +85,12 @@ pub(crate) async fn upgrade(
         .on_upgrade(move |socket| stream(socket, state, permit, place))
 }
 
-async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit, _place: Place) {
+async fn stream(
+    socket: WebSocket,
+    state: AppState,
+    _permit: OwnedSemaphorePermit,
+    _place: Arc<Place>,
+) {
     let mut client = Client { socket, last_seq: None };
     if let Err(end) = client.serve(state).await {
         client.end(end).await;
