@@ -438,8 +438,8 @@ mod tests {
             ("interval = '5 parsecs'", "interval `5 parsecs`: `5 parsecs` is not a duration"),
             ("interval = '100ms'", "must be from 500ms to 60s"),
             ("interval = '-5s'", "`-5s` is negative"),
-            ("listen = 'localhost'", "expected an address such as"),
-            ("listen = ['[::1]:80', '/run/x']", "expected an address such as"),
+            ("listen = 'localhost'", "an address such as"),
+            ("listen = ['[::1]:80', '/run/x']", "an address such as"),
             ("path.root = '/'", "unknown field `root`"),
         ] {
             let error = file(text).unwrap_err().to_string();

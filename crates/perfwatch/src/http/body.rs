@@ -79,3 +79,71 @@ impl HttpBody for Watched {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::DefaultBodyLimit;
+    use axum::middleware::from_fn;
+    use axum::routing::post;
+    use axum::{Json, Router};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use serde_json::Value;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A body of so many bytes, one a second, or one that never ends.
+    struct Slow {
+        left: Option<usize>,
+        next: Pin<Box<tokio::time::Sleep>>,
+    }
+
+    impl HttpBody for Slow {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            if self.left == Some(0) {
+                return Poll::Ready(None);
+            }
+            ready!(self.next.as_mut().poll(context));
+            self.next.as_mut().reset(Instant::now() + Duration::from_secs(1));
+            self.left = self.left.map(|left| left - 1);
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"1")))))
+        }
+    }
+
+    async fn status(body: Body) -> (u16, Duration) {
+        let slow_answer = |Json(number): Json<Value>| async move {
+            sleep(Duration::from_secs(60)).await;
+            number.to_string()
+        };
+        let router = Router::new()
+            .route("/", post(slow_answer))
+            .layer(from_fn(in_time))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+        let request =
+            Request::post("/").header(header::CONTENT_TYPE, "application/json").body(body);
+        let start = Instant::now();
+        let response = TowerToHyperService::new(router).call(request.unwrap()).await.unwrap();
+        (response.status().as_u16(), start.elapsed())
+    }
+
+    fn slow(left: Option<usize>) -> Body {
+        Body::new(Slow { left, next: Box::pin(sleep(Duration::ZERO)) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_come_in_time_and_an_answer_may_take_its_time() {
+        assert_eq!(status(slow(None)).await, (408, BODY_DEADLINE));
+        assert_eq!(status(slow(Some(15))).await, (408, BODY_DEADLINE));
+        let (code, took) = status(slow(Some(5))).await;
+        assert!(code == 200 && took > Duration::from_secs(60), "{code} {took:?}");
+        assert_eq!(status(Body::from("1")).await.0, 200);
+        assert_eq!(status(Body::from("1".repeat(MAX_BODY_BYTES + 1))).await.0, 413);
+    }
+}

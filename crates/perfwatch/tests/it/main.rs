@@ -4,7 +4,9 @@
 
 mod answers;
 mod commands;
+mod connections;
 mod database;
+mod deadlines;
 mod faults;
 mod history;
 mod http;
@@ -12,3 +14,5 @@ mod live;
 mod parity;
 mod process;
 mod storage_faults;
+mod tls;
+mod unix_socket;

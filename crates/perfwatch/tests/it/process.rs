@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -110,6 +110,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
     /// Where its history is.
     pub(crate) data: tempfile::TempDir,
+    log: Arc<Mutex<String>>,
     _quiet: RwLockReadGuard<'static, ()>,
 }
 
@@ -140,15 +141,35 @@ impl Server {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let process = Running(child);
         let mut line = String::new();
-        while !line.contains("serving at http://") {
+        while !line.contains("serving at http") {
             line.clear();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "perfwatch ended before it served");
         }
         let address =
-            line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+            line.split("://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         // Its log must go on being read, or it blocks.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address, data, _quiet: quiet }
+        let logged = Arc::new(Mutex::new(String::new()));
+        let lines = Arc::clone(&logged);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|length| length > 0) {
+                lines.lock().unwrap().push_str(&std::mem::take(&mut line));
+            }
+        });
+        Self { process, address, data, log: logged, _quiet: quiet }
+    }
+
+    /// Waits for a line of the log that says this, and returns it. Lines before the first address are not kept.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let log = self.log.lock().unwrap().clone();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "`{text}` is not logged: {log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Killed, as by the kernel out of memory. What is left is its history.
