@@ -1,6 +1,7 @@
 //! Settings: the command line, then the environment, then the file, then what was saved, then the defaults.
 
 mod layers;
+mod listen;
 mod live;
 mod table;
 
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,8 +24,11 @@ use serde::Deserialize;
 
 use crate::cli::Overrides;
 use crate::exposure::Words;
+use crate::http::TlsFiles;
 
 pub(crate) use layers::{Configuration, Described, Given, Source, Value, Wrong};
+pub(crate) use listen::Listen;
+use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
 pub(crate) use table::Kind;
 
@@ -39,8 +43,10 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 pub(crate) struct Settings {
     /// Time between samples.
     pub(crate) interval: Duration,
-    /// Where to listen.
-    pub(crate) listen: SocketAddr,
+    /// Where to listen; at one address at least.
+    pub(crate) listen: Vec<Listen>,
+    /// What to encrypt with, if it was said.
+    tls: Tls,
     /// What was said about who can reach it.
     pub(crate) words: Words,
     /// Names of this host beside its own, as browsers use them.
@@ -74,7 +80,11 @@ impl Settings {
                 .interval
                 .or(file.interval)
                 .map_or(Duration::from_secs(5), |interval| interval.0),
-            listen: overrides.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, 9909).into()),
+            listen: listen(overrides, file.listen),
+            tls: Tls {
+                cert: overrides.tls_cert.clone().or(file.tls.cert),
+                key: overrides.tls_key.clone().or(file.tls.key),
+            },
             words: Words {
                 no_auth: overrides.no_auth,
                 insecure_plaintext: overrides.insecure_plaintext,
@@ -114,6 +124,16 @@ impl Settings {
             state.context("neither --data, XDG_STATE_HOME nor HOME says where history is kept")?;
         Ok(state.join("perfwatch"))
     }
+
+    /// The certificate and its key. None: plain HTTP.
+    pub(crate) fn tls_files(&self) -> anyhow::Result<Option<TlsFiles>> {
+        match (self.tls.cert.clone(), self.tls.key.clone()) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => bail!("tls.cert is given without tls.key"),
+            (None, Some(_)) => bail!("tls.key is given without tls.cert"),
+        }
+    }
 }
 
 /// The configuration file.
@@ -121,8 +141,9 @@ impl Settings {
 #[serde(deny_unknown_fields, default)]
 struct File {
     interval: Option<Interval>,
-    listen: Option<SocketAddr>,
+    listen: Option<OneOrMore>,
     log: Option<LogLevel>,
+    tls: Tls,
     http: Http,
     collectors: Collectors,
     perf: Perf,
@@ -205,6 +226,13 @@ struct Http {
     allowed_hosts: Vec<String>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Storage {
@@ -245,6 +273,12 @@ struct FilePaths {
     procfs: Option<PathBuf>,
     sysfs: Option<PathBuf>,
     rootfs: Option<PathBuf>,
+}
+
+fn listen(overrides: &Overrides, filed: Option<OneOrMore>) -> Vec<Listen> {
+    let given = Some(overrides.listen.clone()).filter(|given| !given.is_empty());
+    let given = given.or(filed.map(Vec::from)).filter(|given| !given.is_empty());
+    given.unwrap_or_else(|| vec![Listen::Tcp((Ipv4Addr::LOCALHOST, 9909).into())])
 }
 
 /// How much to log.
@@ -570,7 +604,8 @@ mod tests {
     fn without_anything_there_are_defaults() {
         let settings = Settings::merge(&Overrides::default(), File::default());
         assert_eq!(settings.interval, Duration::from_secs(5));
-        assert_eq!(settings.listen.to_string(), "127.0.0.1:9909");
+        assert_eq!(settings.listen, ["127.0.0.1:9909".parse().unwrap()]);
+        assert_eq!(settings.tls_files().unwrap(), None);
         assert_eq!(settings.roots, Roots::default());
     }
 
@@ -581,9 +616,31 @@ mod tests {
         let overrides = Overrides { interval: Some("1s".parse().unwrap()), ..Overrides::default() };
         let settings = Settings::merge(&overrides, file(text).unwrap());
         assert_eq!(settings.interval, Duration::from_secs(1));
-        assert_eq!(settings.listen.to_string(), "[::1]:80");
+        assert_eq!(settings.listen, ["[::1]:80".parse().unwrap()]);
         assert_eq!(settings.log, LogLevel::Warn);
         assert_eq!(settings.roots.procfs, Path::new("/host/proc"));
+    }
+
+    #[test]
+    fn addresses_are_one_or_more_and_those_of_the_command_line_replace_them() {
+        let text = "listen = ['127.0.0.1:1', 'unix:/run/p.sock']";
+        let settings = Settings::merge(&Overrides::default(), file(text).unwrap());
+        let listen =
+            |all: &[&str]| all.iter().map(|one| one.parse().unwrap()).collect::<Vec<Listen>>();
+        assert_eq!(settings.listen, listen(&["127.0.0.1:1", "unix:/run/p.sock"]));
+        let overrides = Overrides { listen: listen(&["[::1]:2"]), ..Overrides::default() };
+        assert_eq!(Settings::merge(&overrides, file(text).unwrap()).listen, listen(&["[::1]:2"]));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let files = |text| Settings::merge(&Overrides::default(), file(text).unwrap()).tls_files();
+        let both = TlsFiles { cert: "/c".into(), key: "/k".into() };
+        assert_eq!(files("tls.cert = '/c'\ntls.key = '/k'").unwrap(), Some(both));
+        assert_eq!(
+            files("tls.cert = '/c'").unwrap_err().to_string(),
+            "tls.cert is given without tls.key"
+        );
     }
 
     #[test]
@@ -593,7 +650,8 @@ mod tests {
             ("interval = '5 parsecs'", "interval `5 parsecs`: `5 parsecs` is not a duration"),
             ("interval = '100ms'", "must be from 500ms to 60s"),
             ("interval = '-5s'", "`-5s` is negative"),
-            ("listen = 'localhost'", "invalid socket address"),
+            ("listen = 'localhost'", "an address such as"),
+            ("listen = ['[::1]:80', '/run/x']", "an address such as"),
             ("path.root = '/'", "unknown field `root`"),
         ] {
             let error = file(text).unwrap_err().to_string();

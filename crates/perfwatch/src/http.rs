@@ -1,5 +1,6 @@
 //! HTTP: every route, and what all of them share.
 
+mod body;
 mod catalog;
 mod cookie;
 mod error;
@@ -14,11 +15,13 @@ mod session;
 mod settings;
 mod snapshot;
 mod status;
+mod tls;
 mod tokens;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
@@ -34,7 +37,8 @@ use status::Watched;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
-pub(crate) use server::serve;
+pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
+pub(crate) use tls::{Tls, TlsFiles};
 
 /// Most WebSocket clients at a time. One more is refused with 503.
 const MAX_LIVE_CLIENTS: u32 = 1024;
@@ -110,6 +114,8 @@ pub(crate) fn router(state: AppState) -> Router {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
                 .fix("the routes are in docs/openapi.json")
         })
+        .layer(middleware::from_fn(body::in_time))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, TlsCommand};
 use crate::config::{Configuration, Given, Settings};
 
 fn main() -> ExitCode {
@@ -58,6 +58,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Catalog(args) => commands::catalog::run(&args)?,
         Command::Capture(args) => commands::capture::run(&settings()?, &args)?,
         Command::Doctor => return commands::doctor::run(&cli.settings),
+        Command::Tls(TlsCommand::Init(args)) => commands::tls::init(&settings()?, &args)?,
         Command::Completions { shell } => commands::definitions::completions(shell)?,
         Command::Man => commands::definitions::man()?,
     }

@@ -1,7 +1,8 @@
 //! `perfwatch doctor`: what works here, what does not, and what to do.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use perfwatch_metrics::{Section, State, Status};
 
 use super::snapshot::sample;
 use crate::cli::Overrides;
-use crate::config::{Configuration, Settings};
+use crate::config::{Configuration, Listen, Settings};
+use crate::http;
 use crate::terminal::printable;
 
 /// Time between the two samples that are looked at.
@@ -50,7 +52,7 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     let host = Arc::new(Host::new(settings.roots.clone()));
     let snapshot = sample(&host, &settings.collect, WINDOW)?;
     findings.extend(capabilities(&snapshot.status, &host));
-    findings.push(port(settings.listen));
+    findings.extend(settings.listen.iter().map(address));
 
     let mut out = io::stdout().lock();
     let name = |name: &Option<String>| printable(name.as_deref().unwrap_or("unknown"));
@@ -128,13 +130,21 @@ fn namespace(host: &Host) -> Option<Finding> {
     })
 }
 
-/// Whether `serve` would find its port free, and if not, who has it.
-fn port(address: SocketAddr) -> Finding {
-    let finding = |state, reason| Finding::new("listen", state, format!("{address} {reason}"));
-    match TcpListener::bind(address) {
-        Ok(_) => finding(State::Ok, "is free".to_owned()),
+/// Whether `serve` would find an address free, and if not, who has it.
+fn address(listen: &Listen) -> Finding {
+    let finding = |state, reason| Finding::new("listen", state, format!("{listen} {reason}"));
+    let bound = match listen {
+        Listen::Tcp(address) => TcpListener::bind(address).map(|_| ()),
+        // A socket that nobody listens at would be replaced.
+        Listen::Unix(path) => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(_) => Ok(()),
+        },
+    };
+    match bound {
+        Ok(()) => finding(State::Ok, "is free".to_owned()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if is_perfwatch(address).unwrap_or(false) {
+            if is_perfwatch(listen).unwrap_or(false) {
                 finding(State::Ok, "is served by a running PerfWatch".to_owned())
             } else {
                 finding(State::Failed, "is in use by another program".to_owned())
@@ -146,11 +156,25 @@ fn port(address: SocketAddr) -> Finding {
     }
 }
 
-fn is_perfwatch(address: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect_timeout(&address, PORT_PATIENCE)?;
-    stream.set_read_timeout(Some(PORT_PATIENCE))?;
-    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+fn is_perfwatch(listen: &Listen) -> io::Result<bool> {
+    match listen {
+        Listen::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, PORT_PATIENCE)?;
+            stream.set_read_timeout(Some(PORT_PATIENCE))?;
+            answers_as_perfwatch(stream)
+        }
+        Listen::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PORT_PATIENCE))?;
+            answers_as_perfwatch(stream)
+        }
+    }
+}
+
+fn answers_as_perfwatch(mut stream: impl Read + Write) -> io::Result<bool> {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n"))
+    let healthy = answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n");
+    Ok(healthy || answer.ends_with(http::HTTPS_NEEDED))
 }

@@ -11,17 +11,16 @@ use anyhow::{Context, anyhow};
 use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
 use perfwatch_store::Store;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use crate::access::{Access, MAX_HASHES};
 use crate::bus::{Latest, Publisher};
-use crate::config::{Configuration, LiveSettings, Settings};
+use crate::config::{Configuration, Listen, LiveSettings, Settings};
 use crate::exposure;
-use crate::http::{self, AppState, Site};
+use crate::http::{self, AppState, Listener, Site, Tls};
 use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::terminal::printable;
@@ -61,17 +60,10 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         warn!("{}", printable(&warning));
     }
     let settings = &configuration.settings().clone();
-    let refused = exposure::refusal(Some(settings.listen), false, settings.words);
-    if let Some(reason) = refused {
-        return Err(anyhow!(reason));
-    }
     // First, so that a second instance leaves before it samples.
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
-        format!(
-            "listening on {} (is another PerfWatch running there? --listen takes another)",
-            settings.listen
-        )
-    })?;
+    let listeners = listen(settings).await?;
+    let tls = settings.tls_files()?.map(Tls::load).transpose()?.map(Arc::new);
+    let hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let host = Arc::new(Host::new(settings.roots.clone()));
@@ -79,11 +71,16 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let (sampling, latest) = start_sampling(settings, &host, &store)?;
     let access = Access::start(&settings.data_dir()?, settings.words.no_auth);
     let access = access.context("starting a thread for the accounts")?;
-    let address = listener.local_addr().context("asking for the address listened on")?;
     let interval_ms = settings.interval.as_millis() as u64;
-    info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
+    let mut urls = Vec::new();
+    for listener in &listeners {
+        let url = listener.url(tls.is_some()).context("asking for the address listened on")?;
+        info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
+        urls.push(url);
+    }
+    access.offer_setup(&urls);
+    tokio::spawn(reload(hangup, tls.clone()));
 
-    access.offer_setup(&format!("http://{address}"));
     let hostname = host.info().hostname;
     let site = Site {
         names: settings.allowed_hosts.iter().cloned().chain(hostname).collect(),
@@ -116,7 +113,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         told
     };
     let router = http::router(state.clone());
-    let ((), told) = tokio::join!(http::serve(listener, router, stopping), stopped);
+    let ((), told) = tokio::join!(http::serve(listeners, tls, router, stopping), stopped);
     if timeout(STREAMS_DEADLINE, state.live_streams_end()).await.is_err() {
         debug!("some live streams did not end in time");
     }
@@ -144,6 +141,40 @@ async fn follow(
 
 fn pace(settings: &Settings) -> Pace {
     Pace { interval: settings.interval, options: Arc::clone(&settings.collect) }
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for address in &settings.listen {
+        let reachable = match address {
+            Listen::Tcp(address) => Some(*address),
+            Listen::Unix(_) => None,
+        };
+        if let Some(reason) =
+            exposure::refusal(reachable, settings.tls_files()?.is_some(), settings.words)
+        {
+            return Err(anyhow!(reason));
+        }
+        let listener = Listener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("listening on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Reads the certificate again at every SIGHUP.
+async fn reload(mut hangup: Signal, tls: Option<Arc<Tls>>) {
+    while hangup.recv().await.is_some() {
+        let Some(tls) = tls.clone() else {
+            info!(signal = "SIGHUP", "there is no certificate to read again");
+            continue;
+        };
+        // Files may be where reading takes its time.
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Ok(())) => info!("the certificate was read again"),
+            Ok(Err(error)) => warn!("the certificate stays as it was: {error:#}"),
+            Err(error) => warn!(%error, "reading the certificate again failed"),
+        }
+    }
 }
 
 /// Opens the history. What keeps it from being written is logged, and gone on trying.

@@ -74,8 +74,22 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::new("interval", Kind::Duration, "5s", "Time between samples, 500ms to 60s.")
         .argument("interval")
         .live(),
-    Setting::new("listen", Kind::Text, "127.0.0.1:9909", "Address and port to listen on.")
-        .argument("listen"),
+    Setting::new(
+        "listen",
+        Kind::Text,
+        "127.0.0.1:9909",
+        "Where to listen: an address with a port, unix:/run/perfwatch.sock, or a list of them.",
+    )
+    .argument("listen"),
+    Setting::otherwise(
+        "tls.cert",
+        Kind::Text,
+        "/etc/perfwatch/cert.pem",
+        "Certificate to serve HTTPS with, as PEM; read again at SIGHUP. Otherwise plain HTTP.",
+    )
+    .argument("tls_cert"),
+    Setting::otherwise("tls.key", Kind::Text, "/etc/perfwatch/key.pem", "Key of the certificate, as PEM.")
+        .argument("tls_key"),
     Setting::new(
         "log",
         Kind::Choice(&["error", "warn", "info", "debug"]),

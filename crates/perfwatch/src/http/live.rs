@@ -21,7 +21,7 @@ use tracing::debug;
 
 use super::AppState;
 use super::error::Problem;
-use super::server::Place;
+use super::server::{Peer, Place};
 use crate::access::{Caller, Pass};
 use crate::bus::Latest;
 
@@ -56,7 +56,8 @@ enum ClientMessage {
 /// Opens the stream, unless there are too many.
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
-    Extension(place): Extension<Place>,
+    Extension(place): Extension<Arc<Place>>,
+    Extension(peer): Extension<Peer>,
     Extension(caller): Extension<Arc<Caller>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -77,6 +78,7 @@ pub(crate) async fn upgrade(
         .fix("close one, or poll /api/v1/snapshot")
         .into_response();
     };
+    debug!(address = ?peer.address, tls = peer.tls, "a live stream begins");
     let pass = state.access.pass(Caller::clone(&caller));
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -92,7 +94,7 @@ async fn stream(
     state: AppState,
     pass: Pass,
     _permit: OwnedSemaphorePermit,
-    _place: Place,
+    _place: Arc<Place>,
 ) {
     let mut client = Client { socket, pass, last_seq: None };
     if let Err(end) = client.serve(state).await {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use perfwatch_collect::Host;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Section, State as SectionState};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::AppState;
 use super::error::Problem;
 use super::history::on_a_thread;
+use super::server::Place;
 use crate::access::now_ms;
 use crate::commands::db::bytes_per_day;
 use crate::commands::doctor::{Finding, capabilities};
@@ -113,16 +114,19 @@ impl From<Finding> for Capability {
 }
 
 /// Tells it.
-pub(crate) async fn get(State(state): State<AppState>) -> Result<Json<Status>, Problem> {
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Extension(place): Extension<Arc<Place>>,
+) -> Result<Json<Status>, Problem> {
     // Some of it is asked of the disk and the kernel.
     let status = on_a_thread(&state.questions, {
         let state = state.clone();
-        move || look(&state)
+        move || look(&state, place.connections())
     });
     status.await.map(Json)
 }
 
-fn look(state: &AppState) -> Status {
+fn look(state: &AppState, connections: usize) -> Status {
     let watched = &state.watched;
     let frame = state.latest.borrow().clone();
     let snapshot = frame.as_deref().map(|frame| &frame.snapshot);
@@ -141,7 +145,7 @@ fn look(state: &AppState) -> Status {
             .collect(),
         footprint,
         store: store(state),
-        clients: Clients { live: state.live_streams(), connections: state.live_streams() },
+        clients: Clients { live: state.live_streams(), connections: connections as u64 },
         capabilities: snapshot
             .map(|snapshot| capabilities(&snapshot.status, &watched.host))
             .unwrap_or_default()
