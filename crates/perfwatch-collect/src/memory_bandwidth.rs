@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use perfwatch_metrics::State;
 use perfwatch_metrics::memory_bandwidth::{HostTraffic, MemoryBandwidthMetrics, SocketTraffic};
 
 use crate::collector::{Collector, Report};
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::hardware::Hardware;
 use crate::host::Host;
 use crate::parse::{lines, number};
@@ -98,6 +99,7 @@ pub struct MemoryBandwidthReading {
     opening: u64,
     sockets: Rows<SocketReading>,
     coverage: Coverage,
+    problems: Vec<Problem>,
     truncated: bool,
 }
 
@@ -215,7 +217,7 @@ impl Collector for MemoryBandwidth {
         };
         Report {
             metrics: MemoryBandwidthMetrics { host, sockets },
-            problems: Vec::new(),
+            problems: now.problems.clone(),
             truncated: now.truncated,
         }
     }
@@ -298,6 +300,7 @@ impl Controllers {
         into.source = self.source;
         into.truncated = self.truncated;
         into.sockets.clear();
+        into.problems.clear();
         into.coverage = Coverage::default();
         for (number, controllers) in &mut self.sockets {
             let row = into.sockets.next_row();
@@ -326,6 +329,14 @@ impl Controllers {
             let [read, write, both] = sums.map(Option::flatten);
             let split = read.zip(write).map(|(read, write)| read.saturating_add(write));
             row.traffic = Traffic { read, write, total: both.or(split) };
+            if row.traffic.total.is_none() {
+                into.problems.push(Problem {
+                    part: format!("sockets.{number}"),
+                    state: State::Late,
+                    reason: "its counters did not have their turn".to_owned(),
+                    fix: None,
+                });
+            }
         }
         Ok(())
     }

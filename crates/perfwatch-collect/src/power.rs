@@ -235,16 +235,19 @@ impl Meters {
             row.microjoules = Some(0);
             for (domain, meter) in meters {
                 let energy = match meter.advance(now) {
-                    Ok(energy) => energy,
+                    Ok(Some(energy)) => Ok(energy),
+                    Ok(None) => Err(Error::Unavailable("it stands still".to_owned())),
                     Err(error @ Error::CounterLost { .. }) => return Err(error),
-                    Err(error) => {
-                        into.problems
-                            .push(Problem::new(format!("domains.{}", domain.name), &error));
-                        None
-                    }
+                    Err(error) => Err(error),
                 };
-                row.microjoules =
-                    row.microjoules.zip(energy).map(|(sum, energy)| sum.saturating_add(energy));
+                let energy = energy.map_err(|error| {
+                    let part = format!("domains.{}", domain.name);
+                    into.problems.push(Problem::new(part, &error));
+                });
+                row.microjoules = row
+                    .microjoules
+                    .zip(energy.ok())
+                    .map(|(sum, energy)| sum.saturating_add(energy));
             }
             Ok(())
         })

@@ -198,14 +198,16 @@ impl Monitor {
         let mut values = [None; 3];
         for ((slot, file), name) in values.iter_mut().zip(&mut self.files).zip(FILES) {
             let Some(file) = file else { continue };
-            match file.parse(parse_value) {
-                Ok(value) => *slot = value,
-                Err(error) if is_gone(&error) => return false,
-                Err(error) => {
-                    let part = format!("monitors.{}.{name}", self.name);
-                    into.problems.push(Problem::new(part, &error));
+            let error = match file.parse(parse_value) {
+                Ok(Answer::Value(value)) => {
+                    *slot = Some(value);
+                    continue;
                 }
-            }
+                Ok(Answer::Word(word)) => Error::Unavailable(format!("the kernel says {word}")),
+                Err(error) if is_gone(&error) => return false,
+                Err(error) => error,
+            };
+            into.problems.push(Problem::new(format!("monitors.{}.{name}", self.name), &error));
         }
         let row = into.monitors.next_row();
         row.name.clone_from(&self.name);
@@ -223,12 +225,23 @@ fn is_gone(error: &Error) -> bool {
     matches!(errno, Some(rustix::io::Errno::NODEV | rustix::io::Errno::NOENT))
 }
 
-/// Reads a file of `mon_data`. None when the kernel says that there is no value.
-pub fn parse_value(text: &[u8]) -> Result<Option<u64>, Malformed> {
+/// What a file of `mon_data` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Bytes.
+    Value(u64),
+    /// The kernel's word for why there is no value.
+    Word(&'static str),
+}
+
+/// Reads a file of `mon_data`.
+pub fn parse_value(text: &[u8]) -> Result<Answer, Malformed> {
     match text.trim_ascii() {
-        b"Unavailable" | b"Error" | b"Unassigned" => Ok(None),
+        b"Unavailable" => Ok(Answer::Word("Unavailable")),
+        b"Error" => Ok(Answer::Word("Error")),
+        b"Unassigned" => Ok(Answer::Word("Unassigned")),
         text => match number(text) {
-            Some(value) => Ok(Some(value)),
+            Some(value) => Ok(Answer::Value(value)),
             None => Err(Malformed::at(0, format!("not a number: {}", shown(text)))),
         },
     }
@@ -240,11 +253,27 @@ mod tests {
 
     #[test]
     fn words_of_the_kernel_are_no_values() {
-        assert_eq!(parse_value(b"11234000\n"), Ok(Some(11_234_000)));
-        for word in ["Unavailable\n", "Error\n", "Unassigned\n"] {
-            assert_eq!(parse_value(word.as_bytes()), Ok(None));
+        assert_eq!(parse_value(b"11234000\n"), Ok(Answer::Value(11_234_000)));
+        for word in ["Unavailable", "Error", "Unassigned"] {
+            assert_eq!(parse_value(format!("{word}\n").as_bytes()), Ok(Answer::Word(word)));
         }
         assert_eq!(parse_value(b"").unwrap_err().to_string(), "1: not a number: ");
         assert_eq!(parse_value(b"-1\n").unwrap_err().to_string(), "1: not a number: -1");
+    }
+
+    #[test]
+    fn a_group_that_is_removed_is_no_failure() {
+        let host = Host::recorded("no such host".as_ref());
+        let files = FILES.map(|file| Some(host.sysfs(file)));
+        let mut monitor = Monitor { name: "web/mon_L3_00".to_owned(), files };
+        let mut reading = ResctrlReading::default();
+        assert!(!monitor.read(&mut reading));
+        assert!(reading.monitors.is_empty() && reading.problems.is_empty());
+        let error = |errno: i32| Error::Read {
+            path: "llc_occupancy".into(),
+            source: std::io::Error::from_raw_os_error(errno),
+        };
+        // ENODEV of a file that was open, and EIO.
+        assert!(is_gone(&error(19)) && !is_gone(&error(5)));
     }
 }
