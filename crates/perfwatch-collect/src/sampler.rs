@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use perfwatch_metrics::cpu::CpuMetrics;
 use perfwatch_metrics::disk::DiskMetrics;
 use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::memory_bandwidth::MemoryBandwidthMetrics;
 use perfwatch_metrics::network::NetworkMetrics;
+use perfwatch_metrics::power::PowerMetrics;
+use perfwatch_metrics::resctrl::ResctrlMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
@@ -22,9 +25,12 @@ use crate::errand::{Answer, Errand, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
 use crate::memory::Memory;
+use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
 use crate::options::Options;
+use crate::power::Power;
 use crate::rate::thousandths;
+use crate::resctrl::Resctrl;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -93,6 +99,9 @@ struct Sampler {
     memory: Asked<MemoryMetrics>,
     network: Asked<NetworkMetrics>,
     disk: Asked<DiskMetrics>,
+    power: Asked<PowerMetrics>,
+    memory_bandwidth: Asked<MemoryBandwidthMetrics>,
+    resctrl: Asked<ResctrlMetrics>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
@@ -119,6 +128,9 @@ impl Sampler {
             memory: None,
             network: None,
             disk: None,
+            power: None,
+            memory_bandwidth: None,
+            resctrl: None,
             since: BTreeMap::new(),
         }
     }
@@ -133,8 +145,18 @@ impl Sampler {
         ask::<Memory>(&mut self.memory, host, options);
         ask::<Network>(&mut self.network, host, options);
         ask::<Disk>(&mut self.disk, host, options);
-        let awaited =
-            [errand(&self.cpu), errand(&self.memory), errand(&self.network), errand(&self.disk)];
+        ask::<Power>(&mut self.power, host, options);
+        ask::<MemoryBandwidth>(&mut self.memory_bandwidth, host, options);
+        ask::<Resctrl>(&mut self.resctrl, host, options);
+        let awaited = [
+            errand(&self.cpu),
+            errand(&self.memory),
+            errand(&self.network),
+            errand(&self.disk),
+            errand(&self.power),
+            errand(&self.memory_bandwidth),
+            errand(&self.resctrl),
+        ];
         let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
@@ -148,6 +170,8 @@ impl Sampler {
         let (tick, timestamp, began) = (&self.tick, self.timestamp, self.began);
         let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
         let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
+        let (power, resctrl) = (outcome(&self.power, began), outcome(&self.resctrl, began));
+        let memory_bandwidth = outcome(&self.memory_bandwidth, began);
         let mut history =
             History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
         let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
@@ -156,6 +180,10 @@ impl Sampler {
         let (disk, disk_status) = history.section(Disk::NAME, disk);
         let perf_events =
             history.disabled("perf_events", "this version collects no performance counters");
+        let (power, power_status) = history.section(Power::NAME, power);
+        let (memory_bandwidth, memory_bandwidth_status) =
+            history.section(MemoryBandwidth::NAME, memory_bandwidth);
+        let (resctrl, resctrl_status) = history.section(Resctrl::NAME, resctrl);
         self.since = history.now;
         Snapshot {
             timestamp,
@@ -168,12 +196,18 @@ impl Sampler {
             network,
             disk,
             perf_events: None,
+            power,
+            memory_bandwidth,
+            resctrl,
             status: Status {
                 cpu: cpu_status,
                 memory: memory_status,
                 network: network_status,
                 disk: disk_status,
                 perf_events,
+                power: power_status,
+                memory_bandwidth: memory_bandwidth_status,
+                resctrl: resctrl_status,
             },
         }
     }
