@@ -6,11 +6,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Span};
-use perfwatch_collect::Roots;
+use perfwatch_collect::{Options as Collect, Roots};
 use perfwatch_store::Options;
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogLevel,
     /// Where the kernel's file systems are.
     pub(crate) roots: Roots,
+    /// What to collect.
+    pub(crate) collect: Arc<Collect>,
     /// Where history is kept, if it was said.
     pub(crate) data: Option<PathBuf>,
     /// How much of it.
@@ -76,6 +79,7 @@ impl Settings {
                 sysfs: path(&overrides.path_sysfs, file.path.sysfs, defaults.sysfs),
                 rootfs: path(&overrides.path_rootfs, file.path.rootfs, defaults.rootfs),
             },
+            collect: Arc::default(),
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
         }

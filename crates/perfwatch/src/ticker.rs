@@ -5,10 +5,11 @@
 //! tick after it and nothing else, for rates come from the monotonic clock. Two samples are never closer than half an
 //! interval.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
-use perfwatch_collect::Tick;
+use perfwatch_collect::{Options, Tick};
 use rustix::time::{ClockId, clock_gettime};
 
 /// More than this is no slewing, by which clocks are off by at most 0.05 %: the clock was set.
@@ -18,6 +19,7 @@ const MOST_EARLY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Ticker {
     interval: Duration,
+    options: Arc<Options>,
     /// Closed when it is over.
     stop: Receiver<()>,
     last: Option<Last>,
@@ -33,8 +35,8 @@ struct Last {
 
 impl Ticker {
     /// Ticks until the sender of `stop` is dropped.
-    pub(crate) fn new(interval: Duration, stop: Receiver<()>) -> Self {
-        Self { interval, stop, last: None }
+    pub(crate) fn new(interval: Duration, options: Arc<Options>, stop: Receiver<()>) -> Self {
+        Self { interval, options, stop, last: None }
     }
 
     /// Waits. False when it is over.
@@ -74,7 +76,7 @@ impl Ticker {
         let before = self.last.as_ref().map_or(0, |last| last.number);
         let number = before.saturating_add(u64::from(steps)).saturating_add(u64::from(missed));
         self.last = Some(Last { number, planned: planned + self.interval * missed, began });
-        Some(Tick { number, interval: self.interval, lateness })
+        Some(Tick { number, interval: self.interval, lateness, options: Arc::clone(&self.options) })
     }
 }
 

@@ -115,7 +115,7 @@ fn start_sampling(
     store: &Arc<Store>,
 ) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
     let (running, stop) = mpsc::channel();
-    let mut ticker = Ticker::new(settings.interval, stop);
+    let mut ticker = Ticker::new(settings.interval, Arc::clone(&settings.collect), stop);
     let (mut publisher, latest) = Publisher::new();
     let (mut journal, mut recorder) = (Journal::default(), Recorder::new(Arc::clone(store)));
     let publish = move |snapshot: Snapshot| {

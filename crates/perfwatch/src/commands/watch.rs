@@ -15,7 +15,7 @@ use crate::ticker::Ticker;
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(settings.roots.clone()));
     let (_running, stop) = mpsc::channel();
-    let mut ticker = Ticker::new(settings.interval, stop);
+    let mut ticker = Ticker::new(settings.interval, Arc::clone(&settings.collect), stop);
     let (report, reports) = mpsc::channel();
     let publish = move |snapshot: Snapshot| match print(&snapshot) {
         Ok(()) => ControlFlow::Continue(()),
