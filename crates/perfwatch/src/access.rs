@@ -170,6 +170,11 @@ impl Access {
         Ok(access)
     }
 
+    /// Where what was done is written down.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,13 +1,12 @@
 //! The command line. Help, man page and completions all come from here.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{ByteCount, Interval, KeepRaw, LogLevel, duration};
+use crate::config::{ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, duration};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
@@ -39,7 +38,8 @@ Examples:
 Settings are taken from the command line, then the environment, then the configuration file
 (/etc/perfwatch/perfwatch.toml unless --config says otherwise), then the defaults:
   interval = \"5s\"
-  listen = \"127.0.0.1:9909\"
+  listen = \"127.0.0.1:9909\"                      or [\"[::1]:9909\", \"unix:/run/perfwatch.sock\"]
+  tls.cert, tls.key                               unless both are given: plain HTTP
   log = \"info\"
   storage.dir = \"/var/lib/perfwatch\"          unless $STATE_DIRECTORY says otherwise; ~/.local/state/perfwatch for others than root
   storage.keep_raw = \"30d\", storage.keep_1m = \"180d\", storage.keep_1h = \"5y\"
@@ -108,6 +108,9 @@ pub(crate) enum Command {
     ///
     /// Exits with 1 when something that should work does not.
     Doctor,
+    /// Look after the certificate of HTTPS
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Print shell completions
     Completions {
         /// The shell to complete for
@@ -321,6 +324,25 @@ pub(crate) struct PasswordArgs {
     pub(crate) password_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Make a key and a self-signed certificate
+    ///
+    /// Writes key.pem and cert.pem, for localhost, this host's name and the loopback addresses, and prints the
+    /// certificate's fingerprint. What is there is not overwritten.
+    Init(TlsInitArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TlsInitArgs {
+    /// Where to write [default: the directory tls beside the history]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Another name or address of this host; may be given more than once
+    #[arg(long)]
+    pub(crate) name: Vec<String>,
+}
+
 /// How something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum DbFormat {
@@ -347,18 +369,33 @@ pub(crate) struct CaptureArgs {
 }
 
 /// Settings as given on the command line or in the environment. None: not given there.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Overrides {
+    /// What of these was given, and by whom.
+    #[arg(skip)]
+    pub(crate) given: Given,
     /// Configuration file
     #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Time between samples, 500ms to 60s
     #[arg(long, global = true, value_name = "DURATION", env = "PERFWATCH_INTERVAL")]
     pub(crate) interval: Option<Interval>,
-    /// Address and port to listen on
-    #[arg(long, global = true, value_name = "ADDR:PORT", env = "PERFWATCH_LISTEN")]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Address and port to listen on, or unix:/PATH; may be given more than once
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR:PORT",
+        env = "PERFWATCH_LISTEN",
+        value_delimiter = ','
+    )]
+    pub(crate) listen: Vec<Listen>,
+    /// Certificate to serve HTTPS with, as PEM; read again at SIGHUP
+    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of the certificate, as PEM
+    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Let everybody do everything; for loopback addresses and UNIX sockets only
     #[arg(long, global = true)]
     pub(crate) no_auth: bool,

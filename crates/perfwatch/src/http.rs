@@ -1,6 +1,7 @@
 //! HTTP: every route, and what all of them share.
 
 mod assets;
+mod body;
 mod catalog;
 mod cookie;
 mod error;
@@ -12,24 +13,31 @@ mod params;
 mod policy;
 mod server;
 mod session;
+mod settings;
 mod snapshot;
+mod status;
+mod tls;
 mod tokens;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
+use perfwatch_collect::Host;
 use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::bus::Latest;
+use crate::config::LiveSettings;
+use status::Watched;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
-pub(crate) use server::serve;
+pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
+pub(crate) use tls::{Tls, TlsFiles};
 
 /// Most WebSocket clients at a time. One more is refused with 503.
 const MAX_LIVE_CLIENTS: u32 = 1024;
@@ -41,7 +49,8 @@ pub(crate) const MAX_QUESTIONS: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct AppState {
     latest: Latest,
-    interval: Duration,
+    settings: Arc<LiveSettings>,
+    watched: Arc<Watched>,
     access: Arc<Access>,
     site: Arc<Site>,
     live_clients: Arc<Semaphore>,
@@ -53,20 +62,27 @@ impl AppState {
     /// What is served, and to whom.
     pub(crate) fn new(
         latest: Latest,
-        interval: Duration,
+        settings: Arc<LiveSettings>,
+        host: Arc<Host>,
         store: Arc<Store>,
         access: Arc<Access>,
         site: Site,
     ) -> Self {
         Self {
             latest,
-            interval,
+            settings,
+            watched: Arc::new(Watched::new(host)),
             access,
             site: Arc::new(site),
             live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
         }
+    }
+
+    /// Live streams that are open.
+    fn live_streams(&self) -> u64 {
+        (MAX_LIVE_CLIENTS as usize).saturating_sub(self.live_clients.available_permits()) as u64
     }
 
     /// Waits until every live stream has ended.
@@ -84,6 +100,8 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/account/password", put(session::put_password))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/api/v1/tokens/{id}", delete(tokens::remove))
+        .route("/api/v1/settings", get(settings::get).put(settings::put))
+        .route("/api/v1/status", get(status::get))
         .route("/api/v1/snapshot", get(snapshot::newest))
         .route("/api/v1/live", get(live::upgrade))
         .route("/api/v1/catalog", get(catalog::all))
@@ -92,6 +110,8 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/events", get(history::events))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(assets::page)
+        .layer(middleware::from_fn(body::in_time))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
 }

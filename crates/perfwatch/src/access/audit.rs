@@ -39,6 +39,7 @@ pub(crate) enum Action {
     UserRemoved,
     TokenMade,
     TokenRemoved,
+    SettingsChanged,
 }
 
 /// A line.

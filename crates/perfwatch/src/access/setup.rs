@@ -33,11 +33,11 @@ impl Setup {
 }
 
 impl Access {
-    /// Says how the first user is made, if there is none, at a server of this origin (`http://127.0.0.1:9909`).
+    /// Says how the first user is made, if there is none, at a server of these addresses (`http://127.0.0.1:9909`).
     ///
     /// The link is printed on a terminal alone, for what is printed elsewhere is kept as a log. The token stands in the
     /// fragment, which browsers keep to themselves.
-    pub(crate) fn offer_setup(self: &Arc<Self>, origin: &str) {
+    pub(crate) fn offer_setup(self: &Arc<Self>, urls: &[String]) {
         if self.open || !self.needs_setup() {
             // From a start that was killed before it was used.
             remove_file(&self.data);
@@ -47,6 +47,11 @@ impl Access {
             warn!("there are no random bytes for a setup link: `perfwatch user add` makes a user");
             return;
         };
+        // A browser cannot open a UNIX socket. Who made it reachable some other way knows where.
+        let web = urls.iter().find(|url| url.starts_with("http"));
+        let origin = web.map_or("http://localhost:9909", String::as_str);
+        // Who listens everywhere is asked here.
+        let origin = origin.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
         let link = format!("{origin}/setup#{}\n", token.reveal());
         let path = self.data.join(FILE);
         let written = files::replace(&path, link.as_bytes());

@@ -5,7 +5,7 @@
 //! locks nobody out.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::secret::Digest;
@@ -33,7 +33,7 @@ const MAX_KNOWN: usize = 1024;
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
-    /// An address; of IPv6, its network of 64 bits, for a host has all of that.
+    /// An address; of IPv6, its network of 64 bits, for a host has all of that. 127.0.0.1 for any of loopback.
     Address(IpAddr),
     /// A UNIX socket.
     Local,
@@ -44,7 +44,9 @@ impl From<Option<IpAddr>> for Source {
         const NETWORK: u128 = !0 << 64;
         let Some(address) = address else { return Self::Local };
         match address.to_canonical() {
-            IpAddr::V6(address) if !address.is_loopback() => {
+            // This host has sixteen million of them.
+            address if address.is_loopback() => Self::Address(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(address) => {
                 Self::Address(IpAddr::V6((u128::from(address) & NETWORK).into()))
             }
             address => Self::Address(address),

@@ -1,6 +1,6 @@
 //! `GET /api/v1/live`: every snapshot over WebSocket, as it is made.
 //!
-//! First `{"type":"hello","interval_ms":5000,"seq":17}` and the newest snapshot, then
+//! First `{"type":"hello","interval_ms":5000,"seq":17}` (again whenever the interval changes) and the newest snapshot, then
 //! `{"type":"snapshot","seq":18,"missed":0,"data":{…}}` at every tick. A client that reads too slowly skips to the
 //! newest and is told in `missed` how many it did not get; one that stops reading is let go. A client may send
 //! `{"type":"ping"}` and gets `{"type":"pong"}`.
@@ -21,8 +21,9 @@ use tracing::debug;
 
 use super::AppState;
 use super::error::Problem;
-use super::server::Place;
+use super::server::{Peer, Place};
 use crate::access::{Caller, Pass};
+use crate::bus::Latest;
 
 /// Largest message a client may send. All it can say is ping.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -55,7 +56,8 @@ enum ClientMessage {
 /// Opens the stream, unless there are too many.
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
-    Extension(place): Extension<Place>,
+    Extension(place): Extension<Arc<Place>>,
+    Extension(peer): Extension<Peer>,
     Extension(caller): Extension<Arc<Caller>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -76,6 +78,7 @@ pub(crate) async fn upgrade(
         .fix("close one, or poll /api/v1/snapshot")
         .into_response();
     };
+    debug!(address = ?peer.address, tls = peer.tls, "a live stream begins");
     let pass = state.access.pass(Caller::clone(&caller));
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -91,7 +94,7 @@ async fn stream(
     state: AppState,
     pass: Pass,
     _permit: OwnedSemaphorePermit,
-    _place: Place,
+    _place: Arc<Place>,
 ) {
     let mut client = Client { socket, pass, last_seq: None };
     if let Err(end) = client.serve(state).await {
@@ -112,6 +115,13 @@ impl End {
     }
 }
 
+/// What a stream begins with, and what is sent when the interval is another.
+fn hello(latest: &Latest, interval: Duration) -> Message {
+    let seq = latest.borrow().as_ref().map_or(0, |frame| frame.seq);
+    let interval_ms = interval.as_millis();
+    Message::Text(format!(r#"{{"type":"hello","interval_ms":{interval_ms},"seq":{seq}}}"#).into())
+}
+
 struct Client {
     socket: WebSocket,
     /// Whose it is.
@@ -122,11 +132,10 @@ struct Client {
 
 impl Client {
     async fn serve(&mut self, state: AppState) -> Result<(), End> {
-        let AppState { mut latest, interval: sample_interval, .. } = state;
-        let seq = latest.borrow().as_ref().map_or(0, |frame| frame.seq);
-        let interval_ms = sample_interval.as_millis();
-        let hello = format!(r#"{{"type":"hello","interval_ms":{interval_ms},"seq":{seq}}}"#);
-        self.send(Message::Text(hello.into())).await?;
+        let AppState { mut latest, settings, .. } = state;
+        let mut settings = settings.subscribe();
+        let mut sample_interval = settings.borrow_and_update().interval;
+        self.send(hello(&latest, sample_interval)).await?;
         latest.mark_changed();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,6 +150,13 @@ impl Client {
                         let missed = self.last_seq.map_or(0, |last| frame.seq.saturating_sub(last).saturating_sub(1));
                         self.last_seq = Some(frame.seq);
                         self.send(Message::Text(frame.message(missed))).await?;
+                    }
+                }
+                Ok(()) = settings.changed() => {
+                    let interval = settings.borrow_and_update().interval;
+                    if interval != sample_interval {
+                        sample_interval = interval;
+                        self.send(hello(&latest, interval)).await?;
                     }
                 }
                 () = self.pass.changed() => self.check()?,

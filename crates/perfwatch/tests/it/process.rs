@@ -96,10 +96,11 @@ impl Running {
         fs::read_dir(format!("/proc/{}/{directory}", self.0.id())).unwrap().count()
     }
 
-    /// Its resident memory.
-    pub(crate) fn rss_kib(&self) -> u64 {
+    /// Memory in KiB, by its name in /proc/PID/status. `RssAnon` is without code, of which a build for tests has several
+    /// times as much.
+    pub(crate) fn memory_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
@@ -127,18 +128,27 @@ impl Server {
 
     /// As this command, which ends with the program's name and becomes it.
     pub(crate) fn start_as(command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
-        Self::launch(command, data, &[&["--no-auth"], arguments].concat())
+        Self::launch(command, data, &[&["--no-auth", "--interval", "500ms"], arguments].concat())
     }
 
     /// One that asks who is there, and logs all there is to log.
     pub(crate) fn guarded(data: tempfile::TempDir, arguments: &[&str]) -> Self {
-        Self::launch(perfwatch(), data, &[&["--log", "debug"], arguments].concat())
+        Self::launch(
+            perfwatch(),
+            data,
+            &[&["--log", "debug", "--interval", "500ms"], arguments].concat(),
+        )
+    }
+
+    /// With the interval that was saved.
+    pub(crate) fn start_saved(data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::launch(perfwatch(), data, &[&["--no-auth"], arguments].concat())
     }
 
     fn launch(mut command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
         let quiet = quiet();
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .args(arguments)
             .stdout(Stdio::piped())
@@ -153,13 +163,13 @@ impl Server {
             said.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         };
         let mut line = String::new();
-        while !line.contains("serving at http://") {
+        while !line.contains("serving at http") {
             line.clear();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "perfwatch ended before it served");
             keep(&said, line.as_bytes());
         }
         let address =
-            line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+            line.split("://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         // Both must go on being read, or it blocks.
         let streams: [Box<dyn Read + Send>; 2] = [Box::new(log), Box::new(stdout)];
         for mut stream in streams {
@@ -172,6 +182,19 @@ impl Server {
             });
         }
         Self { process, address, data, said, _quiet: quiet }
+    }
+
+    /// Waits for a line of the log that says this, and returns it.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let log = self.said();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "`{text}` is not logged: {log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Killed, as by the kernel out of memory. What is left is its history.
