@@ -160,7 +160,10 @@ fn steady(told: &mut Vec<Option<CpuTimes>>, now: &[Option<CpuTimes>]) {
             *told = *now;
             continue;
         };
-        let fell = |mode: usize| before[mode].saturating_sub(times[mode]);
+        let fell = |mode: usize| {
+            let pair = before.get(mode).zip(times.get(mode));
+            pair.map_or(0, |(before, now)| before.saturating_sub(*now))
+        };
         let reset =
             fell(USER) > 0 || fell(SYSTEM) > 0 || fell(IDLE).max(fell(IOWAIT)) > LARGEST_FALL;
         for (slot, ticks) in before.iter_mut().zip(times) {

@@ -125,7 +125,7 @@ metrics! {
         free_bytes: Option<u64> = Gauge(Bytes) from "statvfs: f_bavail × f_frsize",
         /// Fill level
         ///
-        /// used / (used + free): 100 when an unprivileged user can write no more. Null for a file system
+        /// used / (used + free): full when an unprivileged user can write no more. Null for a file system
         /// without blocks.
         usage_percent: Option<f64> = Gauge(Percent) from "used_bytes / (used_bytes + free_bytes)",
     }

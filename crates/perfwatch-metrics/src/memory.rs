@@ -65,12 +65,12 @@ metrics! {
         hugepages_reserved: Option<u64> = Gauge(Count) from "/proc/meminfo: HugePages_Rsvd",
         /// Paged in
         ///
-        /// Data read from block devices into memory, in units of 1,024 bytes. Reads of files that bypass the
-        /// page cache count as well. Null on the first sample and after the counter went backwards.
+        /// Data read from block devices into memory. Reads of files that bypass the page cache count as well.
+        /// Null on the first sample and after the counter went backwards.
         pgpgin_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgin" as rate(pgpgin),
         /// Paged out
         ///
-        /// Data written from memory to block devices, in units of 1,024 bytes.
+        /// Data written from memory to block devices.
         pgpgout_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgout" as rate(pgpgout),
         /// Swapped in
         ///

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     /// How much of it.
     pub(crate) storage: Options,
+    /// Whether `/metrics` has node_exporter's names.
+    pub(crate) node_names: bool,
 }
 
 impl Settings {
@@ -78,6 +80,7 @@ impl Settings {
             },
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
+            node_names: overrides.node_names.or(file.metrics.node_names).unwrap_or(true),
         }
     }
 
@@ -111,8 +114,15 @@ struct File {
     interval: Option<Interval>,
     listen: Option<SocketAddr>,
     log: Option<LogLevel>,
+    metrics: Metrics,
     path: FilePaths,
     storage: Storage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    node_names: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

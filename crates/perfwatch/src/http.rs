@@ -6,6 +6,7 @@ mod guard;
 mod history;
 mod live;
 mod params;
+mod prometheus;
 mod server;
 mod snapshot;
 
@@ -40,6 +41,7 @@ pub(crate) struct AppState {
     live_clients: Arc<Semaphore>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
+    node_names: bool,
 }
 
 impl AppState {
@@ -57,7 +59,13 @@ impl AppState {
             live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            node_names: true,
         }
+    }
+
+    /// Whether `/metrics` has node_exporter's names.
+    pub(crate) fn with_node_names(self, node_names: bool) -> Self {
+        Self { node_names, ..self }
     }
 
     /// Waits until every live stream has ended.
@@ -76,10 +84,11 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
-                .fix("the routes are /api/v1/snapshot, live, catalog, series, compare and events, and /healthz")
+                .fix("the routes are /api/v1/snapshot, live, catalog, series, compare and events, /metrics and /healthz")
         })
         .method_not_allowed_fallback(|| async {
             Problem::new(

@@ -68,7 +68,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
 
     let hostname = host.info().hostname;
     let state =
-        AppState::new(latest.clone(), settings.interval, hostname.as_deref(), Arc::clone(&store));
+        AppState::new(latest.clone(), settings.interval, hostname.as_deref(), Arc::clone(&store))
+            .with_node_names(settings.node_names);
     let (stop, stopping) = watch::channel(false);
     let stopped = async move {
         let told = tokio::select! {
@@ -122,7 +123,7 @@ fn start_sampling(
         let changes = journal.note(&snapshot.status);
         recorder.changes(snapshot.timestamp, &changes);
         recorder.record(&snapshot);
-        match publisher.publish(&snapshot) {
+        match publisher.publish(snapshot) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 error!(%error, "writing a snapshot as JSON failed");
