@@ -7,6 +7,7 @@ mod config;
 mod history;
 mod http;
 mod journal;
+mod notify;
 mod prometheus;
 mod recorder;
 mod selector;

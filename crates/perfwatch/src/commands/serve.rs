@@ -21,6 +21,7 @@ use crate::bus::{Latest, Publisher};
 use crate::config::Settings;
 use crate::http::{self, AppState};
 use crate::journal::Journal;
+use crate::notify::Notify;
 use crate::recorder::Recorder;
 use crate::ticker::Ticker;
 
@@ -61,10 +62,12 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let host = Arc::new(Host::new(settings.roots.clone()));
     let store = open_store(settings)?;
-    let (sampling, latest) = start_sampling(settings, &host, &store)?;
+    let notify = Notify::from_env();
+    let (sampling, latest) = start_sampling(settings, &host, &store, notify.clone())?;
     let address = listener.local_addr().context("asking for the address listened on")?;
     let interval_ms = settings.interval.as_millis() as u64;
     info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
+    notify.ready(settings.interval);
 
     let hostname = host.info().hostname;
     let state =
@@ -78,6 +81,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
             () = ended(latest) => Err(anyhow!("sampling ended by itself")),
         };
         let told = told.inspect(|signal| info!(signal, "stopping"));
+        notify.stopping();
         // Closes the bus, which ends the live streams, and then the connections.
         drop(sampling);
         let _ = stop.send(true);
@@ -114,6 +118,7 @@ fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
     store: &Arc<Store>,
+    notify: Notify,
 ) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
     let (running, stop) = mpsc::channel();
     let mut ticker = Ticker::new(settings.interval, stop);
@@ -123,6 +128,7 @@ fn start_sampling(
         let changes = journal.note(&snapshot.status);
         recorder.changes(snapshot.timestamp, &changes);
         recorder.record(&snapshot);
+        notify.alive(Duration::from_millis(snapshot.interval_ms));
         match publisher.publish(snapshot) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {

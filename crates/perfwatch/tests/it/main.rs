@@ -12,3 +12,4 @@ mod live;
 mod parity;
 mod process;
 mod storage_faults;
+mod systemd;
