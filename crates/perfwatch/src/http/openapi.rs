@@ -141,6 +141,13 @@ fn said(rule: &Rule, schemas: &mut Schemas) -> Said {
     let text = || Some(json!({ "text/plain": { "schema": { "type": "string" } } }));
     match (rule.method.as_str(), rule.path) {
         ("GET", "/healthz") => Said::new("Whether PerfWatch runs", text(), &[]),
+        ("GET", "/metrics") => {
+            let answer = json!({
+                "text/plain": { "schema": word() },
+                "application/openmetrics-text": { "schema": word() },
+            });
+            Said::new("The newest snapshot, for Prometheus", Some(answer), &[503])
+        }
         ("GET", "/api/v1/session") => {
             Said::new("Who is logged in", Some(schemas.json::<session::Session>()), &[401])
         }
@@ -219,16 +226,16 @@ fn said(rule: &Rule, schemas: &mut Schemas) -> Said {
             let mut answer = schemas.json::<History>();
             answer["text/csv"] = json!({ "schema": { "type": "string" } });
             let points =
-                query("points", "Most points of each series, 300 unless it is said.", number());
-            let step = query("step", "Length of a step, such as 1m, instead of points.", word());
+                query("points", "Most points of each series, 300 unless it is said.", &number());
+            let step = query("step", "Length of a step, such as 1m, instead of points.", &word());
             let parameters = [vec![select(), points, step], range()].concat();
             Said { parameters, ..Said::new("Series over a range", Some(answer), HISTORY_ERRORS) }
         }
         ("GET", "/api/v1/compare") => {
             let answer = Some(schemas.json::<Comparison>());
             let points =
-                query("points", "Most points of each series, 300 unless it is said.", number());
-            let vs = query("vs", "With what: -1d unless it is said, -7d, prev, FROM..TO.", word());
+                query("points", "Most points of each series, 300 unless it is said.", &number());
+            let vs = query("vs", "With what: -1d unless it is said, -7d, prev, FROM..TO.", &word());
             let parameters = [vec![select(), points, vs], range()].concat();
             Said { parameters, ..Said::new("A range beside another", answer, HISTORY_ERRORS) }
         }
@@ -254,14 +261,14 @@ fn number() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": 10_000 })
 }
 
-fn query(name: &str, help: &str, schema: Value) -> Value {
+fn query(name: &str, help: &str, schema: &Value) -> Value {
     json!({ "name": name, "in": "query", "description": help, "schema": schema })
 }
 
 fn select() -> Value {
     let some = json!({ "type": "array", "items": word(), "minItems": 1, "maxItems": 64 });
     let help = "Metrics by id, by path with * for any characters, or with labels in braces.";
-    let mut select = query("select", help, some);
+    let mut select = query("select", help, &some);
     select["required"] = true.into();
     select
 }
@@ -271,10 +278,10 @@ fn range() -> Vec<Value> {
         query(
             "from",
             "Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds.",
-            word(),
+            &word(),
         ),
-        query("to", "Where it ends: now unless it is said.", word()),
-        query("tz", "Time zone that times are in, the host's unless it is said.", word()),
+        query("to", "Where it ends: now unless it is said.", &word()),
+        query("tz", "Time zone that times are in, the host's unless it is said.", &word()),
     ]
 }
 

@@ -37,6 +37,7 @@ const fn rule(method: Method, path: &'static str, need: Need) -> Rule {
 /// Every route. HEAD is as GET.
 pub(crate) const RULES: &[Rule] = &[
     rule(Method::GET, "/healthz", Need::Nothing),
+    rule(Method::GET, "/metrics", Need::Scrape),
     rule(Method::GET, "/api/v1/session", Need::Nothing),
     rule(Method::POST, "/api/v1/session", Need::Nothing),
     rule(Method::DELETE, "/api/v1/session", Need::Nothing),
