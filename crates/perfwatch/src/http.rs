@@ -9,8 +9,11 @@ mod guard;
 mod history;
 mod json;
 mod live;
+#[cfg(test)]
+mod openapi;
 mod params;
 mod policy;
+mod prometheus;
 mod server;
 mod session;
 mod settings;
@@ -108,6 +111,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(assets::page)
         .layer(middleware::from_fn(body::in_time))

@@ -122,6 +122,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "By what means: the system call perf_event_open, or the program `perf stat`.",
     )
     .live(),
+    Setting::new(
+        "metrics.node_names",
+        Kind::Bool,
+        "true",
+        "Whether GET /metrics has node_exporter's names beside PerfWatch's own.",
+    )
+    .argument("metrics_node_names")
+    .live(),
     Setting::otherwise(
         "storage.dir",
         Kind::Text,
