@@ -3,6 +3,7 @@
 pub mod absence;
 pub mod cpus;
 pub mod source;
+pub mod stat;
 pub mod sys;
 
 pub use absence::Absence;

@@ -1,15 +1,8 @@
 // What is measured, as `/api/v1/catalog` tells, and how its values are found in a snapshot.
 
-/** A metric, described. */
-export interface Metric {
-  id: string;
-  title: string;
-  help: string;
-  kind: 'counter' | 'gauge' | 'info';
-  unit: string;
-  labels: string[];
-  source: string;
-}
+import type { Metric } from './schema';
+
+export type { Metric };
 
 /** One series: a metric of one object. */
 export interface Series {

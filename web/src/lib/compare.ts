@@ -2,43 +2,9 @@
 
 import { labelValues, seriesKey, type Catalog, type Series } from './catalog';
 import type { Frame, Values } from './frame';
+import type { Compared, Comparison, SideStatistics } from './schema';
 
-export interface SideStatistics {
-  coverage: number;
-  mean: number | null;
-  median: number | null;
-  p95: number | null;
-  p99: number | null;
-  min: number | null;
-  max: number | null;
-}
-
-interface Side {
-  avg: Values;
-  min: Values;
-  max: Values;
-  statistics: SideStatistics;
-}
-
-export interface Compared {
-  id: string;
-  labels: Record<string, string>;
-  unit: string;
-  now: Side;
-  base: Side;
-  change: number | null;
-  change_percent: number | null;
-}
-
-export interface Comparison {
-  t: number[];
-  t_base: (number | null)[];
-  step_ms: number;
-  statistics_step_ms: number;
-  resolution_ms: number | null;
-  series: Compared[];
-  warnings: string[];
-}
+export type { Compared, Comparison, SideStatistics };
 
 /** Both sides as lines of one chart, and their difference as the line of another. */
 export function frames(comparison: Comparison, one: Compared, catalog: Catalog): { overlay: Frame; difference: Frame } | null {

@@ -2,6 +2,7 @@
 
 import { labelValues, natural, seriesKey, type Catalog, type Metric, type Series } from './catalog';
 import type { Ring, Rows } from './ring';
+import type { Answer } from './schema';
 
 export type Values = (number | null)[];
 
@@ -28,26 +29,7 @@ export interface Frame {
   to: number;
 }
 
-/** `GET /api/v1/series`. */
-export interface Answer {
-  t: number[];
-  step_ms: number;
-  resolution_ms: number | null;
-  series: AnsweredSeries[];
-  warnings: string[];
-}
-
-export interface AnsweredSeries {
-  id: string;
-  labels: Record<string, string>;
-  unit: string;
-  avg?: Values;
-  min?: Values;
-  max?: Values;
-  last?: Values;
-  increase?: Values;
-  count: number[];
-}
+export type { Answer };
 
 /** Which series: metrics by id, and of those with labels, maybe one object alone. */
 export interface Pick {

@@ -1,62 +1,21 @@
 // Settings and the state of the server, as `/api/v1/settings` and `/api/v1/status` answer.
 
-import type { Section } from './snapshot';
+import type { Setting, Settings, Status, Token } from './schema';
 
-export interface Setting {
-  key: string;
-  value: string;
-  default: string;
-  source: 'default' | 'saved' | 'file' | 'environment' | 'command line';
-  help: string;
-  kind: 'duration' | 'bytes' | 'bool' | 'choice' | 'text' | 'cpus';
-  choices: string[] | null;
-  applies: 'now' | 'restart';
-  editable: boolean;
-}
+export type { Setting, Settings, Status, Token };
 
-export interface Settings {
-  settings: Setting[];
-  warnings: string[];
-}
-
-export interface Status {
-  version: string;
-  started_ms: number;
-  now_ms: number;
-  host: { hostname: string | null; kernel: string | null };
-  sections: Record<string, Section>;
-  self: { cpu_percent: number | null; rss_bytes: number; threads: number; descriptors: number };
-  store: {
-    dir: string;
-    bytes: number;
-    max_bytes: number;
-    free_bytes: number;
-    bytes_per_day: number | null;
-    oldest_ms: number | null;
-    newest_ms: number | null;
-    series: number;
-    trouble: string | null;
-    tiers: { name: string; oldest_ms: number | null; bytes: number; keep: string }[];
-  };
-  clients: { live: number; connections: number };
-  capabilities: { name: string; state: string; reason: string | null; fix: string | null }[];
-}
-
-export interface Token {
-  id: string;
-  name: string;
-  scope: 'read' | 'scrape' | 'admin';
-  created_ms: number;
-  last_used_ms: number | null;
+/** A value as a field shows it: a switch is `true` or `false`, nothing is empty. */
+export function text(value: Setting['value']): string {
+  return value === null ? '' : String(value);
 }
 
 /** What was edited, as it is sent: a switch as a boolean, an emptied field as null, which takes a saved value back. */
 export function changes(settings: readonly Setting[], edited: Readonly<Record<string, string>>): Record<string, string | boolean | null> {
   const sent: Record<string, string | boolean | null> = {};
   for (const { key, value, kind, editable } of settings) {
-    const text = edited[key];
-    if (text === undefined || text === value || !editable) continue;
-    sent[key] = text === '' ? null : kind === 'bool' ? text === 'true' : text;
+    const now = edited[key];
+    if (now === undefined || now === text(value) || !editable) continue;
+    sent[key] = now === '' ? null : kind === 'bool' ? now === 'true' : now;
   }
   return sent;
 }

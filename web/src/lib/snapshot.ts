@@ -1,34 +1,15 @@
 // The part of a snapshot that is not in the catalog: whose it is, and how its sections came about.
 
 import { own } from './catalog';
+import type { Part, Section, Snapshot } from './schema';
 
-export type State = 'ok' | 'failed' | 'unavailable' | 'late' | 'disabled';
+export type { Part, Section, Snapshot };
 
-export interface Part {
-  state: State;
-  reason: string | null;
-  fix: string | null;
-  since: string;
-}
-
-export interface Section extends Part {
-  duration_ms: number | null;
-  elapsed_ms: number | null;
-  truncated: boolean;
-  parts: Record<string, Part>;
-}
-
-export interface Snapshot {
-  timestamp: string;
-  tick: number;
-  interval_ms: number;
-  lateness_ms: number;
-  host: { hostname: string | null; kernel: string | null };
-  status: Record<string, Section>;
-}
+/** Why something is not there. */
+export type Missing = Omit<Part, 'reason'> & { reason: string | null };
 
 /** Why a metric has no value: of the part that it is in, else of its section. Null when nothing is said. */
-export function whyMissing(snapshot: Snapshot | null, id: string): Part | null {
+export function whyMissing(snapshot: Snapshot | null, id: string): Missing | null {
   const [name = '', ...rest] = id.split('.');
   const section = own(snapshot?.status, name) as Section | undefined;
   if (!section) return null;

@@ -7,7 +7,7 @@ import { fromAnswer, fromRing, rowsOf, type Answer, type Frame, type Pick } from
 import { eventsIn, type Happening } from '../lib/events';
 import { Ring } from '../lib/ring';
 import type { Range } from '../lib/when';
-import type { Snapshot } from '../lib/snapshot';
+import type { Snapshot, Status } from '../lib/schema';
 import { route } from './route.svelte';
 
 /** Samples that are kept here: a quarter of an hour at the shortest interval. A longer range is asked for in steps. */
@@ -35,8 +35,8 @@ class Feed {
   events = $state.raw<Happening[]>([]);
   /** How long there have been samples, as far as this page knows. */
   oldest = $state<number | null>(null);
-  /** When the first and the last sample of history are, where the server says so. */
-  bounds = $state.raw<{ from: number | null } | null>(null);
+  /** When history begins, and why it is not written. */
+  store = $state.raw<Status['store'] | null>(null);
   /** Goes up whenever there is something new to be drawn. */
   version = $state(0);
 
@@ -219,6 +219,7 @@ class Feed {
     try {
       const answer = await ask<{ events: unknown }>(`events?${query({ from: Math.floor(from), to: Math.ceil(to) + 1 })}`);
       this.events = eventsIn(answer.events);
+      this.store = (await ask<Status>('status')).store;
       this.redraw();
     } catch {
       // The charts say what is wrong; asked again at the next tick.

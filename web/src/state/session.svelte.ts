@@ -1,13 +1,7 @@
 // Who looks: nobody yet, somebody, or everybody where no password is asked for.
 
 import { ask, onUnauthorized, Problem } from '../lib/api';
-
-export interface Session {
-  user: string | null;
-  role: 'admin' | 'viewer';
-  auth: 'session' | 'token' | 'none';
-  expires_ms: number | null;
-}
+import type { Session } from '../lib/schema';
 
 type Phase = 'asking' | 'in' | 'login' | 'setup' | 'unreachable';
 
