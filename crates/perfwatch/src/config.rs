@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     /// How much of it.
     pub(crate) storage: Options,
+    /// Whether `/metrics` has node_exporter's names.
+    pub(crate) node_names: bool,
 }
 
 impl Settings {
@@ -100,6 +102,7 @@ impl Settings {
             collect,
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
+            node_names: overrides.node_names.or(file.metrics.node_names).unwrap_or(true),
         }
     }
 
@@ -147,6 +150,7 @@ struct File {
     http: Http,
     collectors: Collectors,
     perf: Perf,
+    metrics: Metrics,
     path: FilePaths,
     storage: Storage,
 }
@@ -231,6 +235,12 @@ struct Http {
 struct Tls {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    node_names: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,5 +16,6 @@ mod parity;
 mod process;
 mod settings;
 mod storage_faults;
+mod systemd;
 mod tls;
 mod unix_socket;
