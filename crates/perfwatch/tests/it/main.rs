@@ -6,6 +6,7 @@ mod access;
 mod answers;
 mod commands;
 mod connections;
+mod contract;
 mod database;
 mod deadlines;
 mod faults;
