@@ -8,6 +8,8 @@ mod guard;
 mod history;
 mod json;
 mod live;
+#[cfg(test)]
+mod openapi;
 mod params;
 mod policy;
 mod prometheus;
