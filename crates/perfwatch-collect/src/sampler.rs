@@ -56,7 +56,8 @@ pub struct Tick {
 /// to go on. Both are called by one thread at a time. Fails only when the system gives no thread.
 ///
 /// A snapshot is complete by half the interval, at least 250 ms and at most a second after its tick. A collector
-/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick.
+/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick, and its reading
+/// with it, so that every rate comes from two readings that were reported.
 pub fn start(
     host: &Arc<Host>,
     pace: impl FnMut() -> Option<Tick> + Send + 'static,
@@ -224,7 +225,12 @@ fn ask<C: Collector>(asked: &mut Asked<C::Metrics>, host: &Arc<Host>, options: &
 
 /// A collector with the reading before.
 fn collector<C: Collector>(mut tracker: Tracker<C>) -> Arc<Slow<Answered<C::Metrics>>> {
-    Slow::new(move || tracker.collect())
+    Slow::told(move |was_late| {
+        if was_late {
+            tracker.forget();
+        }
+        tracker.collect()
+    })
 }
 
 fn errand<M: Send + 'static>(asked: &Asked<M>) -> Option<Arc<dyn Errand>> {
@@ -248,11 +254,10 @@ enum Outcome<M> {
     Disabled,
 }
 
-/// The answer to the tick that began then. One that was sent for earlier is dropped.
+/// The answer to the tick that began then. One that was sent for earlier is not taken.
 fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
     let Some(collector) = asked else { return Outcome::Disabled };
-    match collector.take() {
-        Some(old) if old.asked < began => Outcome::Late(old.asked.elapsed()),
+    match collector.take_since(began) {
         Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
             Outcome::Collected { collected, duration: took }
         }
@@ -261,7 +266,7 @@ fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
         }
         Some(Answer { outcome: Err(panic), .. }) => Outcome::Panicked(panic),
         None => Outcome::Late(
-            collector.under_way_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
+            collector.late_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
     }
 }
@@ -366,6 +371,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     use super::*;
@@ -455,6 +461,62 @@ mod tests {
             snapshots.recv().unwrap().memory.is_some(),
             "run anew, and answered for its own tick"
         );
+    }
+
+    static HELD: AtomicBool = AtomicBool::new(false);
+
+    /// A collector that does not come back while it is held.
+    struct Holdable;
+
+    impl Collector for Holdable {
+        const NAME: &'static str = Memory::NAME;
+        type Reading = <Memory as Collector>::Reading;
+        type Metrics = MemoryMetrics;
+
+        fn new(_: &Arc<Host>) -> Self {
+            Self
+        }
+
+        fn read(&mut self, _: &mut Self::Reading) -> Result<(), Error> {
+            while HELD.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        }
+
+        fn derive(
+            before: Option<(&Self::Reading, Duration)>,
+            now: &Self::Reading,
+        ) -> Report<MemoryMetrics> {
+            Memory::derive(before, now)
+        }
+    }
+
+    #[test]
+    fn no_rate_comes_from_a_reading_that_was_not_reported() {
+        let mut sampler = sampler();
+        let slow = collector(Tracker::<Holdable>::new(&sampler.host));
+        sampler.memory = Some(Arc::clone(&slow));
+        let mut numbers = 0..6;
+        let pace = move || {
+            let number = numbers.next()?;
+            HELD.store(number == 2, Ordering::Relaxed);
+            while slow.under_way_since().is_some() {
+                std::thread::yield_now();
+            }
+            Some(tick(number))
+        };
+        let (published, snapshots) = mpsc::channel();
+        let publish = move |snapshot| match published.send(snapshot) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        duty::start(Sampling { sampler, pace, publish }).unwrap();
+        let sections: Vec<_> = snapshots.iter().map(|snapshot| snapshot.status.memory).collect();
+        let late: Vec<_> = sections.iter().map(|section| section.state == State::Late).collect();
+        assert_eq!(late, [false, false, true, false, false, false]);
+        let timed: Vec<_> = sections.iter().map(|section| section.elapsed_ms.is_some()).collect();
+        assert_eq!(timed, [false, true, false, false, true, true]);
     }
 
     #[test]
