@@ -80,6 +80,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
         urls.push(url);
     }
+    notify.ready(settings.interval);
     access.offer_setup(&urls);
     tokio::spawn(reload(hangup, tls.clone()));
     notify.ready(settings.interval);

@@ -262,7 +262,18 @@ fn number() -> Value {
 }
 
 fn query(name: &str, help: &str, schema: &Value) -> Value {
-    json!({ "name": name, "in": "query", "description": help, "schema": schema })
+    let example = match name {
+        "select" => json!(["cpu.usage_percent", "disk.devices.*"]),
+        "points" => json!(60),
+        "vs" => json!("prev"),
+        "from" => json!("now-15m"),
+        _ => Value::Null,
+    };
+    let mut query = json!({ "name": name, "in": "query", "description": help, "schema": schema });
+    if !example.is_null() {
+        query["example"] = example;
+    }
+    query
 }
 
 fn select() -> Value {

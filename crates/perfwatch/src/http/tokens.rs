@@ -56,6 +56,7 @@ pub(crate) struct NewToken {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
+    #[cfg_attr(test, schema(example = "backup", min_length = 1, max_length = 64))]
     name: String,
     scope: Scope,
 }
