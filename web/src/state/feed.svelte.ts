@@ -222,8 +222,7 @@ class Feed {
       this.store = (await ask<Status>('status')).store;
       this.redraw();
     } catch {
-      // The charts say what is wrong; asked again at the next tick.
-      this.eventsKey = '';
+      // The charts say what is wrong. Asked again after a while.
     }
   }
 }
