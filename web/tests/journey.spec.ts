@@ -55,10 +55,10 @@ test('log in, live, pause, zoom, past, compare, settings, password, log out, dee
   await live(page);
 
   // Live: a value changes by itself, and the usual of this hour stands beside it.
-  const value = page.locator('[data-key="cpu.usage_percent"]');
-  const first = await value.textContent();
-  await expect(value).not.toHaveText(first ?? '', { timeout: 15_000 });
-  await expect(page.locator('[data-tile=cpu]')).toContainText(/usual \d+–\d+ h: [\d.]+ % – [\d.]+ %/);
+  const tiles = page.getByRole('region', { name: 'Resources' });
+  const first = await tiles.innerText();
+  await expect.poll(() => tiles.innerText(), { timeout: 15_000 }).not.toBe(first);
+  await expect(page.locator('[data-tile=cpu]')).toContainText(/usual \d+–\d+ h: [\d.]+\s% – [\d.]+\s%/);
 
   // Paused, nothing moves; the link says what is looked at.
   await page.keyboard.press('Space');
