@@ -424,7 +424,7 @@ pub(crate) struct Overrides {
         long = "metrics.node-names",
         global = true,
         value_name = "BOOL",
-        env = "PERFWATCH_NODE_NAMES"
+        env = "PERFWATCH_METRICS_NODE_NAMES"
     )]
     pub(crate) node_names: Option<bool>,
     /// Where the host's /proc is mounted
