@@ -78,7 +78,6 @@ impl<T: Send + 'static> Slow<T> {
     }
 
     /// Since when it is under way.
-    #[cfg(test)]
     pub(crate) fn under_way_since(&self) -> Option<Instant> {
         self.lock().under_way_since
     }
@@ -98,7 +97,8 @@ impl<T: Send + 'static> Errand for Slow<T> {
             state.under_way_since = Some(asked);
             (work, state.answer.is_some())
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(left_lying))).map_err(|panic| said(panic.as_ref()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(left_lying)))
+            .map_err(|panic| said(panic.as_ref()));
         let mut state = self.lock();
         state.work = Some(work);
         state.under_way_since = None;

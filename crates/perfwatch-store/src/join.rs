@@ -8,7 +8,7 @@ use crate::chunk::{Axis, BLOCK_LEVEL, Body, Chunk, ChunkBuilder, GroupHead, Open
 use crate::column::Values;
 use crate::file::TIERS;
 use crate::group::{Group, Place};
-use crate::layout::{Page, LARGE_PAGE, SMALL_PAGE, Series, paged};
+use crate::layout::{LARGE_PAGE, Page, SMALL_PAGE, Series, paged};
 use crate::summary::{Summary, to_columns};
 
 /// One chunk with the rows of all of these, which are of one tier and in order. It has every series that one of them
