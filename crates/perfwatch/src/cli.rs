@@ -420,11 +420,10 @@ pub(crate) struct Overrides {
     pub(crate) max_bytes: Option<ByteCount>,
     /// Whether GET /metrics calls what node_exporter has too by node_exporter's names [default: true]
     #[arg(
-        id = "metrics_node_names",
         long = "metrics.node-names",
         global = true,
         value_name = "BOOL",
-        env = "PERFWATCH_METRICS_NODE_NAMES"
+        env = "PERFWATCH_NODE_NAMES"
     )]
     pub(crate) node_names: Option<bool>,
     /// Where the host's /proc is mounted

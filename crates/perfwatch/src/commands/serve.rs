@@ -80,9 +80,9 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
         urls.push(url);
     }
+    notify.ready(settings.interval);
     access.offer_setup(&urls);
     tokio::spawn(reload(hangup, tls.clone()));
-    notify.ready(settings.interval);
 
     let hostname = host.info().hostname;
     let site = Site {

@@ -36,6 +36,8 @@ const fn base(unit: Unit) -> Base {
         Unit::Milliseconds => ("ms", "seconds", Scale::Tens(-3)),
         Unit::Megahertz => ("mhz", "hertz", Scale::Tens(6)),
         Unit::Celsius => ("celsius", "celsius", Scale::Tens(0)),
+        Unit::Joules => ("joules", "joules", Scale::Tens(0)),
+        Unit::Watts => ("watts", "watts", Scale::Tens(0)),
         Unit::Text => ("", "", Scale::Tens(0)),
     };
     Base { word, suffix, scale }
