@@ -420,7 +420,6 @@ pub(crate) struct Overrides {
     pub(crate) max_bytes: Option<ByteCount>,
     /// Whether GET /metrics calls what node_exporter has too by node_exporter's names [default: true]
     #[arg(
-        id = "metrics_node_names",
         long = "metrics.node-names",
         global = true,
         value_name = "BOOL",

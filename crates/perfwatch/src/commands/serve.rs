@@ -83,7 +83,6 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     notify.ready(settings.interval);
     access.offer_setup(&urls);
     tokio::spawn(reload(hangup, tls.clone()));
-    notify.ready(settings.interval);
 
     let hostname = host.info().hostname;
     let site = Site {
