@@ -114,7 +114,8 @@ impl Server {
         }
         // Its log must go on being read, or it blocks.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        let address = line.split("://").nth(1).unwrap_or_default().trim().parse()?;
+        let address = line.split("://").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = address.ok_or("no address")?.parse()?;
         Ok(Self { process, target: Target { address, tls: connector }, _data: data })
     }
 
@@ -256,7 +257,10 @@ async fn dribbling() -> Result<Value> {
     eprintln!("load: {DRIBBLING} dribbling connections");
     let server = Server::start(false)?;
     let address = server.target.address;
-    get(address).await?;
+    // There is none before the first sample.
+    while get(address).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
     let alone_kib = server.memory_kib("VmRSS")?;
     let mut connections = JoinSet::new();
     for _ in 0..DRIBBLING {

@@ -50,7 +50,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     // First, so that a second instance leaves before it samples.
-    let listeners = listen(settings).await?;
+    let listeners = listen(settings)?;
     let tls = settings.tls_files()?.map(Tls::load).transpose()?.map(Arc::new);
     let hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
@@ -93,10 +93,10 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     told.map(|_| ())
 }
 
-async fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
+fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for address in &settings.listen {
-        let listener = Listener::bind(address).await;
+        let listener = Listener::bind(address);
         listeners.push(listener.with_context(|| format!("listening on {address}"))?);
     }
     Ok(listeners)
