@@ -137,7 +137,7 @@ def measure_requests(perfwatch: Path, count: int) -> Rounds:
 @contextmanager
 def serving(perfwatch: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with tempfile.TemporaryDirectory(dir=ROOT / "target") as data:
-        command = [perfwatch, "serve", "--interval", "1s", "--listen", "127.0.0.1:0", "--data", data]
+        command = [perfwatch, "serve", "--no-auth", "--interval", "1s", "--listen", "127.0.0.1:0", "--data", data]
         with running(command, stderr=subprocess.PIPE, text=True) as process:
             yield process, f"http://127.0.0.1:{serving_port(process)}"
 

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use perfwatch_metrics::cpu::CpuMetrics;
 use perfwatch_metrics::disk::DiskMetrics;
 use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::memory_bandwidth::MemoryBandwidthMetrics;
 use perfwatch_metrics::network::NetworkMetrics;
+use perfwatch_metrics::power::PowerMetrics;
+use perfwatch_metrics::resctrl::ResctrlMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
@@ -18,12 +21,16 @@ use crate::collector::{Collected, Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::duty::{self, Batch, Duty};
-use crate::errand::{Answer, Slow};
+use crate::errand::{Answer, Errand, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
 use crate::memory::Memory;
+use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
+use crate::options::Options;
+use crate::power::Power;
 use crate::rate::thousandths;
+use crate::resctrl::Resctrl;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -31,7 +38,7 @@ const SHORTEST_DEADLINE: Duration = Duration::from_millis(250);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// One point in time at which to sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tick {
     /// Counted from 0 when sampling began; ticks that were missed or slept through count.
     pub number: u64,
@@ -39,6 +46,8 @@ pub struct Tick {
     pub interval: Duration,
     /// How much later than planned this one began.
     pub lateness: Duration,
+    /// What to collect.
+    pub options: Arc<Options>,
 }
 
 /// Samples a host on threads of its own.
@@ -47,7 +56,8 @@ pub struct Tick {
 /// to go on. Both are called by one thread at a time. Fails only when the system gives no thread.
 ///
 /// A snapshot is complete by half the interval, at least 250 ms and at most a second after its tick. A collector
-/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick.
+/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick, and its reading
+/// with it, so that every rate comes from two readings that were reported.
 pub fn start(
     host: &Arc<Host>,
     pace: impl FnMut() -> Option<Tick> + Send + 'static,
@@ -86,28 +96,42 @@ struct Sampler {
     tick: Tick,
     timestamp: Timestamp,
     began: Instant,
-    cpu: Arc<Slow<Answered<CpuMetrics>>>,
-    memory: Arc<Slow<Answered<MemoryMetrics>>>,
-    network: Arc<Slow<Answered<NetworkMetrics>>>,
-    disk: Arc<Slow<Answered<DiskMetrics>>>,
+    cpu: Asked<CpuMetrics>,
+    memory: Asked<MemoryMetrics>,
+    network: Asked<NetworkMetrics>,
+    disk: Asked<DiskMetrics>,
+    power: Asked<PowerMetrics>,
+    memory_bandwidth: Asked<MemoryBandwidthMetrics>,
+    resctrl: Asked<ResctrlMetrics>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
 /// What a collector answers.
 type Answered<M> = Result<Collected<M>, Error>;
 
+/// A collector. None while its section is disabled: nothing is open then, and nothing asked.
+type Asked<M> = Option<Arc<Slow<Answered<M>>>>;
+
 impl Sampler {
     fn new(host: &Arc<Host>) -> Self {
         Self {
             host: Arc::clone(host),
             info: host.info(),
-            tick: Tick { number: 0, interval: Duration::ZERO, lateness: Duration::ZERO },
+            tick: Tick {
+                number: 0,
+                interval: Duration::ZERO,
+                lateness: Duration::ZERO,
+                options: Arc::default(),
+            },
             timestamp: now(),
             began: Instant::now(),
-            cpu: collector::<Cpu>(host),
-            memory: collector::<Memory>(host),
-            network: collector::<Network>(host),
-            disk: collector::<Disk>(host),
+            cpu: None,
+            memory: None,
+            network: None,
+            disk: None,
+            power: None,
+            memory_bandwidth: None,
+            resctrl: None,
             since: BTreeMap::new(),
         }
     }
@@ -117,23 +141,38 @@ impl Sampler {
         self.tick = tick;
         self.timestamp = now();
         self.began = Instant::now();
+        let (host, options) = (&self.host, &self.tick.options);
+        ask::<Cpu>(&mut self.cpu, host, options);
+        ask::<Memory>(&mut self.memory, host, options);
+        ask::<Network>(&mut self.network, host, options);
+        ask::<Disk>(&mut self.disk, host, options);
+        ask::<Power>(&mut self.power, host, options);
+        ask::<MemoryBandwidth>(&mut self.memory_bandwidth, host, options);
+        ask::<Resctrl>(&mut self.resctrl, host, options);
+        let awaited = [
+            errand(&self.cpu),
+            errand(&self.memory),
+            errand(&self.network),
+            errand(&self.disk),
+            errand(&self.power),
+            errand(&self.memory_bandwidth),
+            errand(&self.resctrl),
+        ];
+        let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
-            awaited: vec![
-                self.cpu.clone(),
-                self.memory.clone(),
-                self.network.clone(),
-                self.disk.clone(),
-            ],
-            deadline: self.began + (tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE),
+            awaited: awaited.into_iter().flatten().collect(),
+            deadline: self.began + patience,
         }
     }
 
     /// The snapshot of what came back.
     fn end(&mut self) -> Snapshot {
-        let (tick, timestamp, began) = (self.tick, self.timestamp, self.began);
+        let (tick, timestamp, began) = (&self.tick, self.timestamp, self.began);
         let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
         let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
+        let (power, resctrl) = (outcome(&self.power, began), outcome(&self.resctrl, began));
+        let memory_bandwidth = outcome(&self.memory_bandwidth, began);
         let mut history =
             History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
         let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
@@ -142,6 +181,10 @@ impl Sampler {
         let (disk, disk_status) = history.section(Disk::NAME, disk);
         let perf_events =
             history.disabled("perf_events", "this version collects no performance counters");
+        let (power, power_status) = history.section(Power::NAME, power);
+        let (memory_bandwidth, memory_bandwidth_status) =
+            history.section(MemoryBandwidth::NAME, memory_bandwidth);
+        let (resctrl, resctrl_status) = history.section(Resctrl::NAME, resctrl);
         self.since = history.now;
         Snapshot {
             timestamp,
@@ -154,21 +197,44 @@ impl Sampler {
             network,
             disk,
             perf_events: None,
+            power,
+            memory_bandwidth,
+            resctrl,
             status: Status {
                 cpu: cpu_status,
                 memory: memory_status,
                 network: network_status,
                 disk: disk_status,
                 perf_events,
+                power: power_status,
+                memory_bandwidth: memory_bandwidth_status,
+                resctrl: resctrl_status,
             },
         }
     }
 }
 
+/// Has a collector for a section that is wanted, and none for one that is not. One that is wanted again begins anew.
+fn ask<C: Collector>(asked: &mut Asked<C::Metrics>, host: &Arc<Host>, options: &Options) {
+    if options.disabled.contains(C::NAME) {
+        *asked = None;
+    } else {
+        asked.get_or_insert_with(|| collector(Tracker::<C>::new(host)));
+    }
+}
+
 /// A collector with the reading before.
-fn collector<C: Collector>(host: &Arc<Host>) -> Arc<Slow<Answered<C::Metrics>>> {
-    let mut tracker = Tracker::<C>::new(host);
-    Slow::new(move || tracker.collect())
+fn collector<C: Collector>(mut tracker: Tracker<C>) -> Arc<Slow<Answered<C::Metrics>>> {
+    Slow::told(move |was_late| {
+        if was_late {
+            tracker.forget();
+        }
+        tracker.collect()
+    })
+}
+
+fn errand<M: Send + 'static>(asked: &Asked<M>) -> Option<Arc<dyn Errand>> {
+    asked.as_ref().map(|slow| Arc::clone(slow) as Arc<dyn Errand>)
 }
 
 /// How a collector did at one tick.
@@ -185,12 +251,13 @@ enum Outcome<M> {
     Panicked(String),
     /// Not there by the deadline; under way for so long.
     Late(Duration),
+    Disabled,
 }
 
-/// The answer to the tick that began then. One that was sent for earlier is dropped.
-fn outcome<M: Send + 'static>(collector: &Slow<Answered<M>>, began: Instant) -> Outcome<M> {
-    match collector.take() {
-        Some(old) if old.asked < began => Outcome::Late(old.asked.elapsed()),
+/// The answer to the tick that began then. One that was sent for earlier is not taken.
+fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
+    let Some(collector) = asked else { return Outcome::Disabled };
+    match collector.take_since(began) {
         Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
             Outcome::Collected { collected, duration: took }
         }
@@ -199,7 +266,7 @@ fn outcome<M: Send + 'static>(collector: &Slow<Answered<M>>, began: Instant) -> 
         }
         Some(Answer { outcome: Err(panic), .. }) => Outcome::Panicked(panic),
         None => Outcome::Late(
-            collector.under_way_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
+            collector.late_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
     }
 }
@@ -259,6 +326,7 @@ impl History {
                 let reason = format!("no answer for {:.1} s", time.as_secs_f64());
                 (None, self.missing(name, State::Late, reason, None, None))
             }
+            Outcome::Disabled => (None, self.disabled(name, "switched off by the settings")),
         }
     }
 
@@ -303,12 +371,14 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     use super::*;
 
     fn tick(number: u64) -> Tick {
-        Tick { number, interval: Duration::from_millis(500), lateness: Duration::ZERO }
+        let (interval, lateness) = (Duration::from_millis(500), Duration::ZERO);
+        Tick { number, interval, lateness, options: Arc::default() }
     }
 
     fn sampler() -> Sampler {
@@ -336,11 +406,11 @@ mod tests {
     fn a_collector_that_panics_costs_its_section() {
         let mut sampler = sampler();
         let mut runs = 0;
-        sampler.memory = Slow::new(move || {
+        sampler.memory = Some(Slow::new(move || {
             runs += 1;
             assert!(runs != 1, "no such luck");
             Ok(Collected { report: memory(), elapsed: None })
-        });
+        }));
         let snapshots = run(sampler, 2);
         let (first, second) = (&snapshots[0], &snapshots[1]);
         assert!(first.memory.is_none());
@@ -357,12 +427,12 @@ mod tests {
     fn a_late_answer_is_never_taken_for_the_next_tick() {
         let mut sampler = sampler();
         let (release, gate) = mpsc::channel::<()>();
-        sampler.memory = Slow::new(move || {
+        let memory_collector = Slow::new(move || {
             // Ends with an error when the gate is opened.
             let _ = gate.recv();
             Ok(Collected { report: memory(), elapsed: None })
         });
-        let memory = Arc::clone(&sampler.memory);
+        sampler.memory = Some(Arc::clone(&memory_collector));
         let mut release = Some(release);
         let (published, snapshots) = mpsc::channel();
         let mut numbers = 0..3;
@@ -371,7 +441,7 @@ mod tests {
             if number == 2 {
                 // The answer to tick 0 comes between two ticks.
                 drop(release.take());
-                while memory.under_way_since().is_some() {
+                while memory_collector.under_way_since().is_some() {
                     std::thread::yield_now();
                 }
             }
@@ -391,6 +461,76 @@ mod tests {
             snapshots.recv().unwrap().memory.is_some(),
             "run anew, and answered for its own tick"
         );
+    }
+
+    static HELD: AtomicBool = AtomicBool::new(false);
+
+    /// A collector that does not come back while it is held.
+    struct Holdable;
+
+    impl Collector for Holdable {
+        const NAME: &'static str = Memory::NAME;
+        type Reading = <Memory as Collector>::Reading;
+        type Metrics = MemoryMetrics;
+
+        fn new(_: &Arc<Host>) -> Self {
+            Self
+        }
+
+        fn read(&mut self, _: &mut Self::Reading) -> Result<(), Error> {
+            while HELD.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        }
+
+        fn derive(
+            before: Option<(&Self::Reading, Duration)>,
+            now: &Self::Reading,
+        ) -> Report<MemoryMetrics> {
+            Memory::derive(before, now)
+        }
+    }
+
+    #[test]
+    fn no_rate_comes_from_a_reading_that_was_not_reported() {
+        let mut sampler = sampler();
+        let slow = collector(Tracker::<Holdable>::new(&sampler.host));
+        sampler.memory = Some(Arc::clone(&slow));
+        let mut numbers = 0..6;
+        let pace = move || {
+            let number = numbers.next()?;
+            HELD.store(number == 2, Ordering::Relaxed);
+            while slow.under_way_since().is_some() {
+                std::thread::yield_now();
+            }
+            Some(tick(number))
+        };
+        let (published, snapshots) = mpsc::channel();
+        let publish = move |snapshot| match published.send(snapshot) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        duty::start(Sampling { sampler, pace, publish }).unwrap();
+        let sections: Vec<_> = snapshots.iter().map(|snapshot| snapshot.status.memory).collect();
+        let late: Vec<_> = sections.iter().map(|section| section.state == State::Late).collect();
+        assert_eq!(late, [false, false, true, false, false, false]);
+        let timed: Vec<_> = sections.iter().map(|section| section.elapsed_ms.is_some()).collect();
+        assert_eq!(timed, [false, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_disabled_section_is_not_asked_until_it_is_wanted_again() {
+        let mut sampler = sampler();
+        let disabled = std::collections::BTreeSet::from(["memory".to_owned()]);
+        let without = Arc::new(Options { disabled, ..Options::default() });
+        let states = [0, 1, 2].map(|number| {
+            let options = if number == 1 { Arc::clone(&without) } else { Arc::default() };
+            let batch = sampler.begin(Tick { options, ..tick(number) });
+            batch.awaited.iter().for_each(|errand| errand.run());
+            sampler.end().status.memory.state
+        });
+        assert_eq!(states, [State::Unavailable, State::Disabled, State::Unavailable]);
     }
 
     #[test]

@@ -16,7 +16,10 @@ use serde::{Serialize, Serializer};
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::MemoryMetrics;
+use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::power::{DomainPower, HostPower};
+use crate::resctrl::MonitorMetrics;
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
@@ -27,6 +30,11 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         ConnectionMetrics::DEFS,
         DeviceMetrics::DEFS,
         PartitionMetrics::DEFS,
+        HostPower::DEFS,
+        DomainPower::DEFS,
+        HostTraffic::DEFS,
+        SocketTraffic::DEFS,
+        MonitorMetrics::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -185,6 +193,10 @@ pub enum Unit {
     Megahertz,
     /// Degrees Celsius.
     Celsius,
+    /// Units of energy: a watt for a second.
+    Joules,
+    /// Units of power: a joule per second.
+    Watts,
     /// Not a number.
     Text,
 }
@@ -205,6 +217,8 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Megahertz => "MHz",
             Self::Celsius => "°C",
+            Self::Joules => "J",
+            Self::Watts => "W",
             Self::Text => "string",
         }
     }
@@ -481,6 +495,8 @@ mod tests {
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_mhz") => Unit::Megahertz,
                 _ if name.ends_with("_celsius") => Unit::Celsius,
+                _ if name.ends_with("_joules") => Unit::Joules,
+                _ if name.ends_with("watts") => Unit::Watts,
                 "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
                     Unit::Percent
                 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ByteCount, Interval, KeepRaw, Listen, LogLevel, duration};
+use crate::access::Role;
+use crate::config::{ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, duration};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
@@ -90,6 +91,12 @@ pub(crate) enum Command {
     /// Look after the files of the history
     #[command(subcommand)]
     Db(DbCommand),
+    /// Say who may log in
+    ///
+    /// Works beside a running server, which sees the change within a second: sessions and open streams of who is
+    /// removed or has another password end.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Describe every metric
     Catalog(CatalogArgs),
     /// Record what the kernel says, for a bug report or a test
@@ -283,6 +290,41 @@ pub(crate) enum DbCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        /// The name to log in with
+        name: String,
+        /// What the user may do
+        #[arg(long, value_enum, default_value_t = Role::Admin)]
+        role: Role,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Give a user another password
+    Password {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Remove a user, and the API tokens the user made
+    Remove {
+        /// The user's name
+        name: String,
+    },
+    /// List the users
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasswordArgs {
+    /// Take the password from the first line of a file, not from the terminal or standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TlsCommand {
     /// Make a key and a self-signed certificate
     ///
@@ -327,9 +369,12 @@ pub(crate) struct CaptureArgs {
 }
 
 /// Settings as given on the command line or in the environment. None: not given there.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Overrides {
+    /// What of these was given, and by whom.
+    #[arg(skip)]
+    pub(crate) given: Given,
     /// Configuration file
     #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -351,6 +396,15 @@ pub(crate) struct Overrides {
     /// Key of the certificate, as PEM
     #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_KEY")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Let everybody do everything; for loopback addresses and UNIX sockets only
+    #[arg(long, global = true)]
+    pub(crate) no_auth: bool,
+    /// Listen where other hosts can reach it without TLS: passwords can be read on their way
+    #[arg(long, global = true)]
+    pub(crate) insecure_plaintext: bool,
+    /// A proxy that speaks TLS stands in front
+    #[arg(long, global = true)]
+    pub(crate) behind_proxy: bool,
     /// What to log to standard error
     #[arg(long, global = true, value_name = "LEVEL", value_enum, env = "PERFWATCH_LOG")]
     pub(crate) log: Option<LogLevel>,

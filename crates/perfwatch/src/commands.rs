@@ -10,4 +10,5 @@ pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod tls;
 pub(crate) mod transfer;
+pub(crate) mod user;
 pub(crate) mod watch;

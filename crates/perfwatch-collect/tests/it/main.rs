@@ -6,3 +6,4 @@ mod allocation;
 mod bad_input;
 mod fixtures;
 mod hosts;
+mod meters;

@@ -86,7 +86,15 @@ impl Server {
     fn start(tls: bool) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--interval", "1s", "--data"]);
+        command.args([
+            "serve",
+            "--no-auth",
+            "--listen",
+            "127.0.0.1:0",
+            "--interval",
+            "1s",
+            "--data",
+        ]);
         command.arg(data.path()).stderr(Stdio::piped());
         let mut connector = None;
         if tls {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use perfwatch_collect::Host;
 use perfwatch_collect::network::{StateCounts, count_dump};
-use perfwatch_metrics::{Section, State};
+use perfwatch_metrics::{Section, State, Status};
 
 use super::snapshot::sample;
 use crate::cli::Overrides;
-use crate::config::{Listen, Settings};
+use crate::config::{Configuration, Listen, Settings};
 use crate::http;
 use crate::terminal::printable;
 
@@ -23,12 +23,15 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// How long whoever listens on our port may take to say who it is.
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What every host has. Other sections are of hardware that most do not have.
+const ON_EVERY_HOST: [&str; 4] = ["cpu", "memory", "network", "disk"];
+
 /// One line of the report.
-struct Finding {
-    name: String,
-    state: State,
-    reason: String,
-    fix: Option<String>,
+pub(crate) struct Finding {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) reason: String,
+    pub(crate) fix: Option<String>,
 }
 
 impl Finding {
@@ -47,15 +50,11 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(overrides).unwrap_or_else(|error| {
         let finding = Finding::new("settings", State::Failed, format!("{error:#}"));
         findings.push(finding.fix("mend the file; the rest of this report goes by the defaults"));
-        Settings::without_file(overrides)
+        Configuration::without_files(overrides).settings().clone()
     });
     let host = Arc::new(Host::new(settings.roots.clone()));
-    let snapshot = sample(&host, WINDOW)?;
-    for (name, section) in snapshot.status.sections() {
-        findings.extend(section_findings(name, section));
-    }
-    findings.push(netlink(&host));
-    findings.extend(namespace(&host));
+    let snapshot = sample(&host, &settings.collect, WINDOW)?;
+    findings.extend(capabilities(&snapshot.status, &host));
     findings.extend(settings.listen.iter().map(address));
 
     let mut out = io::stdout().lock();
@@ -68,16 +67,22 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
             writeln!(out, "{:<11}  → {}", "", printable(fix))?;
         }
     }
-    let is_section = |finding: &Finding| {
-        snapshot.status.sections().iter().any(|(name, _)| *name == finding.name)
-    };
     let is_wrong = |finding: &Finding| match finding.state {
         State::Failed | State::Late => true,
-        // Hardware may be absent; a whole section may not.
-        State::Unavailable => is_section(finding),
-        State::Ok | State::Disabled => false,
+        State::Unavailable => ON_EVERY_HOST.contains(&finding.name.as_str()),
+        State::Ok | State::Denied | State::Disabled => false,
     };
     Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What can be said of a host without asking twice.
+pub(crate) fn capabilities(status: &Status, host: &Host) -> Vec<Finding> {
+    let sections = status.sections().into_iter();
+    let mut findings: Vec<_> =
+        sections.flat_map(|(name, section)| section_findings(name, section)).collect();
+    findings.push(netlink(host));
+    findings.extend(namespace(host));
+    findings
 }
 
 fn section_findings(name: &str, section: &Section) -> Vec<Finding> {

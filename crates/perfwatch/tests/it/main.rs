@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod access;
 mod answers;
 mod commands;
 mod connections;
@@ -13,6 +14,7 @@ mod http;
 mod live;
 mod parity;
 mod process;
+mod settings;
 mod storage_faults;
 mod tls;
 mod unix_socket;

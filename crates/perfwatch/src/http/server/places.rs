@@ -126,6 +126,11 @@ impl Place {
         lock(&self.held).silent.insert(self.number, task);
     }
 
+    /// Connections at the moment, this one included.
+    pub(crate) fn connections(&self) -> usize {
+        lock(&self.held).connections
+    }
+
     /// The connection has asked something.
     pub(crate) fn asked(&self) {
         lock(&self.held).silent.remove(&self.number);
