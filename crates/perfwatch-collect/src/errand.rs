@@ -78,7 +78,6 @@ impl<T: Send + 'static> Slow<T> {
     }
 
     /// Since when it is under way.
-    #[cfg(test)]
     pub(crate) fn under_way_since(&self) -> Option<Instant> {
         self.lock().under_way_since
     }

@@ -6,7 +6,7 @@
 //! ```text
 //! DIR/proc/…   DIR/sys/…   the files that were read, at their places
 //! DIR/statvfs              a line for each file system: mount point (octal escapes), f_frsize, f_blocks,
-//!                          f_bfree, f_bavail
+//!                          f_bfree, f_bavail, f_files, f_ffree
 //! DIR/page_size            bytes
 //! DIR/perf_counters        what counters of PMUs said: see `host/counters.rs`
 //! ```
@@ -15,12 +15,13 @@ mod counters;
 mod file;
 mod netlink;
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use perfwatch_metrics::snapshot::HostInfo;
+use perfwatch_metrics::snapshot::{HostInfo, Uname};
 
 use crate::errand::Errands;
 use crate::error::Error;
@@ -86,6 +87,8 @@ pub struct FileSystemBlocks {
     pub free: u64,
     /// `f_bavail`: free, for everybody else.
     pub available: u64,
+    /// `f_files` and `f_ffree`. None in recordings made before they were asked for.
+    pub inodes: Option<[u64; 2]>,
 }
 
 impl Host {
@@ -214,7 +217,11 @@ impl Host {
             let text = String::from_utf8_lossy(file.read().ok()?.trim_ascii()).into_owned();
             (!text.is_empty()).then_some(text)
         };
-        HostInfo { hostname: text("sys/kernel/hostname"), kernel: text("sys/kernel/osrelease") }
+        HostInfo {
+            hostname: text("sys/kernel/hostname"),
+            kernel: text("sys/kernel/osrelease"),
+            uname: self.live.then(uname),
+        }
     }
 
     /// Whether PID 1 has the same network as this process, whose interfaces and sockets are the ones seen. None
@@ -247,6 +254,7 @@ impl Host {
             blocks: answer.f_blocks,
             free: answer.f_bfree,
             available: answer.f_bavail,
+            inodes: Some([answer.f_files, answer.f_ffree]),
         };
         if let Some(capture) = &self.capture {
             capture.write_statvfs(mountpoint, &blocks)?;
@@ -262,12 +270,13 @@ impl Host {
             parse::unescape_octal(words.next().unwrap_or_default(), &mut name);
             if name == mountpoint {
                 let mut numbers = words.map(|word| parse::number(word).unwrap_or_default());
-                let mut next = || numbers.next().unwrap_or_default();
+                let mut next = || numbers.next();
                 return Ok(FileSystemBlocks {
-                    fragment_bytes: next(),
-                    blocks: next(),
-                    free: next(),
-                    available: next(),
+                    fragment_bytes: next().unwrap_or_default(),
+                    blocks: next().unwrap_or_default(),
+                    free: next().unwrap_or_default(),
+                    available: next().unwrap_or_default(),
+                    inodes: next().zip(next()).map(|(all, free)| [all, free]),
                 });
             }
         }
@@ -277,6 +286,19 @@ impl Host {
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn text_at(&self, path: &Path) -> Option<String> {
         Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
+    }
+}
+
+fn uname() -> Uname {
+    let answer = rustix::system::uname();
+    let text = |text: &CStr| text.to_string_lossy().into_owned();
+    Uname {
+        sysname: text(answer.sysname()),
+        nodename: text(answer.nodename()),
+        release: text(answer.release()),
+        version: text(answer.version()),
+        machine: text(answer.machine()),
+        domainname: text(answer.domainname()),
     }
 }
 
@@ -292,8 +314,12 @@ impl Capture {
                 _ => line.push(byte),
             }
         }
-        let FileSystemBlocks { fragment_bytes, blocks, free, available } = blocks;
-        writeln!(line, " {fragment_bytes} {blocks} {free} {available}")?;
+        let FileSystemBlocks { fragment_bytes, blocks, free, available, inodes } = blocks;
+        write!(line, " {fragment_bytes} {blocks} {free} {available}")?;
+        if let Some([all, free]) = inodes {
+            write!(line, " {all} {free}")?;
+        }
+        line.push(b'\n');
         let mut file =
             self.statvfs.lock().map_err(|_| io::Error::other("the capture broke off"))?;
         file.write_all(&line)

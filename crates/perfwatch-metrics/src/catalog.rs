@@ -7,7 +7,8 @@
 //!
 //! It says as well how history is kept: what `as` says, else a counter as it stands and a gauge with the decimals
 //! it is reported with. Fields in a `kept` block are not reported at all: they are the counters that reported rates come
-//! from, and history has them instead.
+//! from, and history has them instead. Fields in a `raw` block are what else the kernel said in the same lines, for
+//! exporters of raw counters: neither reported nor kept, and no metrics of their own.
 
 use std::io::Write;
 
@@ -338,6 +339,12 @@ macro_rules! metrics {
                     from $hidden_source:literal,
             )+
         })?
+        $(raw {
+            $(
+                $(#[doc = $raw_doc:literal])+
+                $raw:ident: $raw_type:ty,
+            )+
+        })?
     ) => {
         $(#[doc = $struct_doc])+
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -350,6 +357,11 @@ macro_rules! metrics {
                 $(#[doc = $hidden_doc])+
                 #[serde(skip)]
                 pub $hidden: $hidden_type,
+            )+)?
+            $($(
+                $(#[doc = $raw_doc])+
+                #[serde(skip)]
+                pub $raw: $raw_type,
             )+)?
         }
 

@@ -92,6 +92,21 @@ pub struct HostInfo {
     pub hostname: Option<String>,
     /// The kernel's release, such as 6.1.0-28-amd64. Null when it could not be read.
     pub kernel: Option<String>,
+    /// What uname(2) says. None for a recording.
+    #[serde(skip)]
+    pub uname: Option<Uname>,
+}
+
+/// The answer of uname(2), bytes that are not UTF-8 replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the system's own")]
+pub struct Uname {
+    pub sysname: String,
+    pub nodename: String,
+    pub release: String,
+    pub version: String,
+    pub machine: String,
+    pub domainname: String,
 }
 
 /// How each section of a snapshot came about.

@@ -8,6 +8,8 @@ use axum::extract::ws::Utf8Bytes;
 use perfwatch_metrics::Snapshot;
 use tokio::sync::watch;
 
+use crate::prometheus::{Format, Pages};
+
 /// A snapshot as it goes out: its JSON is written once, however many clients listen.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -18,6 +20,7 @@ pub(crate) struct Frame {
     /// Where the snapshot stands in it.
     data: Range<usize>,
     pub(crate) snapshot: Snapshot,
+    pages: Pages,
 }
 
 impl Frame {
@@ -27,12 +30,17 @@ impl Frame {
         message.push_str(data);
         let data = start..message.len();
         message.push('}');
-        Self { seq, message: message.into(), data, snapshot }
+        Self { seq, message: message.into(), data, snapshot, pages: Pages::default() }
     }
 
     /// The snapshot's JSON.
     pub(crate) fn data(&self) -> Bytes {
         Bytes::from(self.message.clone()).slice(self.data.clone())
+    }
+
+    /// The snapshot as Prometheus reads it.
+    pub(crate) fn page(&self, format: Format, node_names: bool) -> Bytes {
+        self.pages.get(format, &self.snapshot, self.seq, node_names)
     }
 
     /// The live message for a client that missed this many frames before.

@@ -46,6 +46,7 @@ Settings are taken from the command line, then the environment, then the configu
   storage.max_bytes = \"2GiB\"
   storage.min_free_bytes = a twentieth of the disk, at most \"1GiB\"
   storage.commit_interval = \"5s\"
+  metrics.node_names = true
   path.procfs = \"/proc\"
   path.sysfs = \"/sys\"
   path.rootfs = \"/\"";
@@ -55,8 +56,8 @@ pub(crate) enum Command {
     /// Sample and serve until SIGTERM (the default)
     ///
     /// GET /api/v1/snapshot is the newest snapshot, GET /api/v1/live streams every one over WebSocket, GET
-    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare and events tell of the past, GET /healthz
-    /// answers `ok`.
+    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare and events tell of the past, GET /metrics is for
+    /// Prometheus, GET /healthz answers `ok`.
     Serve,
     /// Print one snapshot, with rates
     ///
@@ -417,6 +418,15 @@ pub(crate) struct Overrides {
     /// Most bytes of history
     #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
     pub(crate) max_bytes: Option<ByteCount>,
+    /// Whether GET /metrics calls what node_exporter has too by node_exporter's names [default: true]
+    #[arg(
+        id = "metrics_node_names",
+        long = "metrics.node-names",
+        global = true,
+        value_name = "BOOL",
+        env = "PERFWATCH_NODE_NAMES"
+    )]
+    pub(crate) node_names: Option<bool>,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

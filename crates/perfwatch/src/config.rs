@@ -26,7 +26,7 @@ use crate::cli::Overrides;
 use crate::exposure::Words;
 use crate::http::TlsFiles;
 
-pub(crate) use layers::{Configuration, Described, Given, Source, Value, Wrong};
+pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, Wrong};
 pub(crate) use listen::Listen;
 use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     /// How much of it.
     pub(crate) storage: Options,
+    /// Whether `/metrics` has node_exporter's names.
+    pub(crate) node_names: bool,
 }
 
 impl Settings {
@@ -100,6 +102,7 @@ impl Settings {
             collect,
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
+            node_names: overrides.node_names.or(file.metrics.node_names).unwrap_or(true),
         }
     }
 
@@ -147,6 +150,7 @@ struct File {
     http: Http,
     collectors: Collectors,
     perf: Perf,
+    metrics: Metrics,
     path: FilePaths,
     storage: Storage,
 }
@@ -231,6 +235,12 @@ struct Http {
 struct Tls {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    node_names: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -519,16 +529,17 @@ mod tests {
         (dir, configuration)
     }
 
-    fn change(key: &str, value: Value) -> BTreeMap<String, Option<Value>> {
+    fn change(key: &str, value: SettingValue) -> BTreeMap<String, Option<SettingValue>> {
         BTreeMap::from([(key.to_owned(), Some(value))])
     }
 
     #[test]
     fn what_was_saved_holds_below_the_file_and_comes_back_after_a_restart() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| SettingValue::Text(text.to_owned());
         let (dir, configuration) = configuration("storage.keep_raw = '9d'", "");
         let changed = configuration.with(&change("interval", text("1s"))).unwrap();
-        let changed = changed.with(&change("collectors.network", Value::Bool(false))).unwrap();
+        let changed =
+            changed.with(&change("collectors.network", SettingValue::Bool(false))).unwrap();
         let changed = changed.with(&change("perf.cpus", text("0-1"))).unwrap();
         changed.save().unwrap();
         let again = Configuration::load(&Overrides {
@@ -552,13 +563,17 @@ mod tests {
 
     #[test]
     fn a_change_that_makes_no_sense_changes_nothing() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| SettingValue::Text(text.to_owned());
         let (_dir, configuration) = configuration("storage.keep_raw = '9d'", "");
         for (key, value, says) in [
             ("interval", text("100ms"), "interval: interval `100ms`: must be from 500ms to 60s"),
-            ("interval", Value::Bool(true), "interval: invalid type"),
+            ("interval", SettingValue::Bool(true), "interval: invalid type"),
             ("intervall", text("1s"), "intervall: there is no such setting"),
-            ("collectors.gpu", Value::Bool(true), "collectors.gpu: there is no such setting"),
+            (
+                "collectors.gpu",
+                SettingValue::Bool(true),
+                "collectors.gpu: there is no such setting",
+            ),
             ("collectors.cpu", text("yes"), "collectors.cpu: invalid type"),
             ("listen", text("[::1]:1"), "listen: it holds from the next start on"),
             ("perf.cpus", text("7-2"), "perf.cpus: `7-2` ends before it begins"),
@@ -569,11 +584,12 @@ mod tests {
             ("\u{1b}[2J", text("x"), "\\u{1b}[2J: there is no such setting"),
         ] {
             let mut changes = change(key, value);
-            changes.insert("collectors.disk".to_owned(), Some(Value::Bool(false)));
+            changes.insert("collectors.disk".to_owned(), Some(SettingValue::Bool(false)));
             let wrong = configuration.with(&changes).unwrap_err().to_string();
             assert!(wrong.starts_with(says), "{wrong}");
         }
-        let off = configuration.with(&change("collectors.disk", Value::Bool(false))).unwrap();
+        let off =
+            configuration.with(&change("collectors.disk", SettingValue::Bool(false))).unwrap();
         assert_eq!(off.settings().collect.disabled.len(), 1);
         let on = off.with(&BTreeMap::from([("collectors.disk".to_owned(), None)])).unwrap();
         assert_eq!(on.settings(), configuration.settings());

@@ -8,8 +8,11 @@ mod guard;
 mod history;
 mod json;
 mod live;
+#[cfg(test)]
+mod openapi;
 mod params;
 mod policy;
+mod prometheus;
 mod server;
 mod session;
 mod settings;
@@ -109,6 +112,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")

@@ -11,6 +11,8 @@ mod footprint;
 mod history;
 mod http;
 mod journal;
+mod notify;
+mod prometheus;
 mod recorder;
 mod selector;
 mod table;

@@ -10,7 +10,8 @@ use perfwatch_collect::collector::Collector;
 use perfwatch_collect::cpu::{CpuReading, parse_cpuinfo, parse_interrupts, parse_stat};
 use perfwatch_collect::disk::{Disk, DiskReading, parse_diskstats};
 use perfwatch_collect::memory::{
-    Meminfo, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat, parse_zoneinfo,
+    Meminfo, MeminfoLines, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat,
+    parse_zoneinfo,
 };
 use perfwatch_collect::network::{
     NetworkReading, StateCounts, parse_net_dev, parse_snmp_established, parse_sockstat,
@@ -40,13 +41,14 @@ fn parsers_allocate_nothing() {
     let diskstats = read("diskstats");
     let (mut cpu, mut mhz) = (CpuReading::default(), Vec::new());
     let (mut memory, mut counters) = (Meminfo::default(), Vmstat::default());
+    let mut lines = MeminfoLines::default();
     let (mut network, mut disk) = (NetworkReading::default(), DiskReading::default());
     let mut sockets = StateCounts::default();
     let counts = BTreeMap::from([
         ("stat", allocations(|| parse_stat(&stat, &mut cpu).unwrap())),
         ("interrupts", allocations(|| parse_interrupts(&interrupts).unwrap())),
         ("cpuinfo", allocations(|| parse_cpuinfo(&cpuinfo, &mut mhz).unwrap())),
-        ("meminfo", allocations(|| parse_meminfo(&meminfo, &mut memory).unwrap())),
+        ("meminfo", allocations(|| parse_meminfo(&meminfo, &mut memory, &mut lines).unwrap())),
         ("vmstat", allocations(|| parse_vmstat(&vmstat, &mut counters).unwrap())),
         ("zoneinfo", allocations(|| parse_zoneinfo(&old))),
         ("net/dev", allocations(|| parse_net_dev(&dev, &mut network.interfaces).unwrap())),

@@ -22,6 +22,7 @@ use crate::config::{Configuration, Listen, LiveSettings, Settings};
 use crate::exposure;
 use crate::http::{self, AppState, Listener, Site, Tls};
 use crate::journal::Journal;
+use crate::notify::Notify;
 use crate::recorder::Recorder;
 use crate::terminal::printable;
 use crate::ticker::{Pace, Ticker};
@@ -68,7 +69,8 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let host = Arc::new(Host::new(settings.roots.clone()));
     let store = open_store(settings)?;
-    let (sampling, latest) = start_sampling(settings, &host, &store)?;
+    let notify = Notify::from_env();
+    let (sampling, latest) = start_sampling(settings, &host, &store, notify.clone())?;
     let access = Access::start(&settings.data_dir()?, settings.words.no_auth);
     let access = access.context("starting a thread for the accounts")?;
     let interval_ms = settings.interval.as_millis() as u64;
@@ -78,8 +80,10 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
         urls.push(url);
     }
+    notify.ready(settings.interval);
     access.offer_setup(&urls);
     tokio::spawn(reload(hangup, tls.clone()));
+    notify.ready(settings.interval);
 
     let hostname = host.info().hostname;
     let site = Site {
@@ -107,6 +111,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
             () = ended(latest) => Err(anyhow!("sampling ended by itself")),
         };
         let told = told.inspect(|signal| info!(signal, "stopping"));
+        notify.stopping();
         // Closes the bus, which ends the live streams, and then the connections.
         drop(sampling);
         let _ = stop.send(true);
@@ -196,6 +201,7 @@ fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
     store: &Arc<Store>,
+    notify: Notify,
 ) -> anyhow::Result<(mpsc::Sender<Pace>, Latest)> {
     let (running, changes) = mpsc::channel();
     let mut ticker = Ticker::new(pace(settings), changes);
@@ -205,6 +211,7 @@ fn start_sampling(
         let changes = journal.note(&snapshot.status);
         recorder.changes(snapshot.timestamp, &changes);
         recorder.record(&snapshot);
+        notify.alive(Duration::from_millis(snapshot.interval_ms));
         match publisher.publish(snapshot) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {

@@ -103,10 +103,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "Names under which browsers may ask, beside localhost, addresses and the host's own name.",
     ),
-    Setting::collector("collectors.cpu", "Whether to collect CPU usage, load, frequency and temperature."),
-    Setting::collector("collectors.memory", "Whether to collect memory, swap, paging and pressure."),
-    Setting::collector("collectors.network", "Whether to collect interfaces, protocols and connections."),
+    Setting::collector("collectors.cpu", "Whether to collect CPU utilisation, frequency, temperature and interrupts."),
+    Setting::collector("collectors.memory", "Whether to collect memory, swap, hugepages and paging."),
+    Setting::collector("collectors.network", "Whether to collect interfaces and connections."),
     Setting::collector("collectors.disk", "Whether to collect disks and file systems."),
+    Setting::collector("collectors.power", "Whether to collect the energy and power of processors, where it is metered."),
+    Setting::collector(
+        "collectors.memory_bandwidth",
+        "Whether to collect the traffic of memory controllers, where it is counted.",
+    ),
+    Setting::collector(
+        "collectors.resctrl",
+        "Whether to collect cache occupancy and memory traffic of the groups of resctrl, where it is mounted.",
+    ),
     Setting::new("perf.enabled", Kind::Bool, "true", "Whether to count performance events.").live(),
     Setting::new(
         "perf.cpus",
@@ -121,6 +130,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "native",
         "By what means: the system call perf_event_open, or the program `perf stat`.",
     )
+    .live(),
+    Setting::new(
+        "metrics.node_names",
+        Kind::Bool,
+        "true",
+        "Whether GET /metrics calls what node_exporter has too by node_exporter's names.",
+    )
+    .argument("metrics_node_names")
     .live(),
     Setting::otherwise(
         "storage.dir",
