@@ -100,6 +100,7 @@ fn sample_cost(iterations: u32, publish: impl Fn(Snapshot) + Send + 'static) -> 
             number: number?.into(),
             interval: Duration::from_secs(5),
             lateness: Duration::ZERO,
+            options: Arc::default(),
         })
     };
     let publish = move |snapshot| {

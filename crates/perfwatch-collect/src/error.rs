@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use perfwatch_metrics::State;
 
+use crate::perf::Absence;
+
 /// Why something could not be collected. Always names what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -43,6 +45,9 @@ pub enum Error {
         /// The fallback.
         second: Box<Error>,
     },
+    /// Nothing at all is counted.
+    #[error("{}", .0.reason())]
+    Counters(Absence),
     /// This host has no such thing. Normal, and nothing to repair.
     #[error("{0}")]
     Unavailable(String),
@@ -57,6 +62,7 @@ impl Error {
                 State::Unavailable
             }
             Self::Both { second, .. } => second.state(),
+            Self::Counters(absence) => absence.state(),
             _ => State::Failed,
         }
     }
@@ -84,6 +90,7 @@ impl Error {
                 Some("allow AF_NETLINK sockets (RestrictAddressFamilies, seccomp)".to_owned())
             }
             Self::Both { second, .. } => second.fix(),
+            Self::Counters(absence) => absence.fix(),
             _ => None,
         }
     }

@@ -18,11 +18,12 @@ use crate::collector::{Collected, Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::duty::{self, Batch, Duty};
-use crate::errand::{Answer, Slow};
+use crate::errand::{Answer, Errand, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
 use crate::memory::Memory;
 use crate::network::Network;
+use crate::options::Options;
 use crate::rate::thousandths;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
@@ -31,7 +32,7 @@ const SHORTEST_DEADLINE: Duration = Duration::from_millis(250);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// One point in time at which to sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tick {
     /// Counted from 0 when sampling began; ticks that were missed or slept through count.
     pub number: u64,
@@ -39,6 +40,8 @@ pub struct Tick {
     pub interval: Duration,
     /// How much later than planned this one began.
     pub lateness: Duration,
+    /// What to collect.
+    pub options: Arc<Options>,
 }
 
 /// Samples a host on threads of its own.
@@ -86,28 +89,36 @@ struct Sampler {
     tick: Tick,
     timestamp: Timestamp,
     began: Instant,
-    cpu: Arc<Slow<Answered<CpuMetrics>>>,
-    memory: Arc<Slow<Answered<MemoryMetrics>>>,
-    network: Arc<Slow<Answered<NetworkMetrics>>>,
-    disk: Arc<Slow<Answered<DiskMetrics>>>,
+    cpu: Asked<CpuMetrics>,
+    memory: Asked<MemoryMetrics>,
+    network: Asked<NetworkMetrics>,
+    disk: Asked<DiskMetrics>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
 /// What a collector answers.
 type Answered<M> = Result<Collected<M>, Error>;
 
+/// A collector. None while its section is disabled: nothing is open then, and nothing asked.
+type Asked<M> = Option<Arc<Slow<Answered<M>>>>;
+
 impl Sampler {
     fn new(host: &Arc<Host>) -> Self {
         Self {
             host: Arc::clone(host),
             info: host.info(),
-            tick: Tick { number: 0, interval: Duration::ZERO, lateness: Duration::ZERO },
+            tick: Tick {
+                number: 0,
+                interval: Duration::ZERO,
+                lateness: Duration::ZERO,
+                options: Arc::default(),
+            },
             timestamp: now(),
             began: Instant::now(),
-            cpu: collector::<Cpu>(host),
-            memory: collector::<Memory>(host),
-            network: collector::<Network>(host),
-            disk: collector::<Disk>(host),
+            cpu: None,
+            memory: None,
+            network: None,
+            disk: None,
             since: BTreeMap::new(),
         }
     }
@@ -117,21 +128,24 @@ impl Sampler {
         self.tick = tick;
         self.timestamp = now();
         self.began = Instant::now();
+        let (host, options) = (&self.host, &self.tick.options);
+        ask::<Cpu>(&mut self.cpu, host, options);
+        ask::<Memory>(&mut self.memory, host, options);
+        ask::<Network>(&mut self.network, host, options);
+        ask::<Disk>(&mut self.disk, host, options);
+        let awaited =
+            [errand(&self.cpu), errand(&self.memory), errand(&self.network), errand(&self.disk)];
+        let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
-            awaited: vec![
-                self.cpu.clone(),
-                self.memory.clone(),
-                self.network.clone(),
-                self.disk.clone(),
-            ],
-            deadline: self.began + (tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE),
+            awaited: awaited.into_iter().flatten().collect(),
+            deadline: self.began + patience,
         }
     }
 
     /// The snapshot of what came back.
     fn end(&mut self) -> Snapshot {
-        let (tick, timestamp, began) = (self.tick, self.timestamp, self.began);
+        let (tick, timestamp, began) = (&self.tick, self.timestamp, self.began);
         let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
         let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
         let mut history =
@@ -165,10 +179,22 @@ impl Sampler {
     }
 }
 
+/// Has a collector for a section that is wanted, and none for one that is not. One that is wanted again begins anew.
+fn ask<C: Collector>(asked: &mut Asked<C::Metrics>, host: &Arc<Host>, options: &Options) {
+    if options.disabled.contains(C::NAME) {
+        *asked = None;
+    } else {
+        asked.get_or_insert_with(|| collector(Tracker::<C>::new(host)));
+    }
+}
+
 /// A collector with the reading before.
-fn collector<C: Collector>(host: &Arc<Host>) -> Arc<Slow<Answered<C::Metrics>>> {
-    let mut tracker = Tracker::<C>::new(host);
+fn collector<C: Collector>(mut tracker: Tracker<C>) -> Arc<Slow<Answered<C::Metrics>>> {
     Slow::new(move || tracker.collect())
+}
+
+fn errand<M: Send + 'static>(asked: &Asked<M>) -> Option<Arc<dyn Errand>> {
+    asked.as_ref().map(|slow| Arc::clone(slow) as Arc<dyn Errand>)
 }
 
 /// How a collector did at one tick.
@@ -185,10 +211,12 @@ enum Outcome<M> {
     Panicked(String),
     /// Not there by the deadline; under way for so long.
     Late(Duration),
+    Disabled,
 }
 
 /// The answer to the tick that began then. One that was sent for earlier is dropped.
-fn outcome<M: Send + 'static>(collector: &Slow<Answered<M>>, began: Instant) -> Outcome<M> {
+fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
+    let Some(collector) = asked else { return Outcome::Disabled };
     match collector.take() {
         Some(old) if old.asked < began => Outcome::Late(old.asked.elapsed()),
         Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
@@ -259,6 +287,7 @@ impl History {
                 let reason = format!("no answer for {:.1} s", time.as_secs_f64());
                 (None, self.missing(name, State::Late, reason, None, None))
             }
+            Outcome::Disabled => (None, self.disabled(name, "switched off by the settings")),
         }
     }
 
@@ -308,7 +337,8 @@ mod tests {
     use super::*;
 
     fn tick(number: u64) -> Tick {
-        Tick { number, interval: Duration::from_millis(500), lateness: Duration::ZERO }
+        let (interval, lateness) = (Duration::from_millis(500), Duration::ZERO);
+        Tick { number, interval, lateness, options: Arc::default() }
     }
 
     fn sampler() -> Sampler {
@@ -336,11 +366,11 @@ mod tests {
     fn a_collector_that_panics_costs_its_section() {
         let mut sampler = sampler();
         let mut runs = 0;
-        sampler.memory = Slow::new(move || {
+        sampler.memory = Some(Slow::new(move || {
             runs += 1;
             assert!(runs != 1, "no such luck");
             Ok(Collected { report: memory(), elapsed: None })
-        });
+        }));
         let snapshots = run(sampler, 2);
         let (first, second) = (&snapshots[0], &snapshots[1]);
         assert!(first.memory.is_none());
@@ -357,12 +387,12 @@ mod tests {
     fn a_late_answer_is_never_taken_for_the_next_tick() {
         let mut sampler = sampler();
         let (release, gate) = mpsc::channel::<()>();
-        sampler.memory = Slow::new(move || {
+        let memory_collector = Slow::new(move || {
             // Ends with an error when the gate is opened.
             let _ = gate.recv();
             Ok(Collected { report: memory(), elapsed: None })
         });
-        let memory = Arc::clone(&sampler.memory);
+        sampler.memory = Some(Arc::clone(&memory_collector));
         let mut release = Some(release);
         let (published, snapshots) = mpsc::channel();
         let mut numbers = 0..3;
@@ -371,7 +401,7 @@ mod tests {
             if number == 2 {
                 // The answer to tick 0 comes between two ticks.
                 drop(release.take());
-                while memory.under_way_since().is_some() {
+                while memory_collector.under_way_since().is_some() {
                     std::thread::yield_now();
                 }
             }
@@ -391,6 +421,20 @@ mod tests {
             snapshots.recv().unwrap().memory.is_some(),
             "run anew, and answered for its own tick"
         );
+    }
+
+    #[test]
+    fn a_disabled_section_is_not_asked_until_it_is_wanted_again() {
+        let mut sampler = sampler();
+        let disabled = std::collections::BTreeSet::from(["memory".to_owned()]);
+        let without = Arc::new(Options { disabled, ..Options::default() });
+        let states = [0, 1, 2].map(|number| {
+            let options = if number == 1 { Arc::clone(&without) } else { Arc::default() };
+            let batch = sampler.begin(Tick { options, ..tick(number) });
+            batch.awaited.iter().for_each(|errand| errand.run());
+            sampler.end().status.memory.state
+        });
+        assert_eq!(states, [State::Unavailable, State::Disabled, State::Unavailable]);
     }
 
     #[test]

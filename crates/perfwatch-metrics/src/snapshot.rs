@@ -162,6 +162,8 @@ pub enum State {
     Ok,
     /// Asked for and refused, or the answer made no sense.
     Failed,
+    /// Asked for, and this user may not have it.
+    Denied,
     /// This host has no such thing.
     Unavailable,
     /// Asked for and not answered in time.
@@ -176,6 +178,7 @@ impl State {
         match self {
             Self::Ok => "ok",
             Self::Failed => "failed",
+            Self::Denied => "denied",
             Self::Unavailable => "unavailable",
             Self::Late => "late",
             Self::Disabled => "disabled",

@@ -19,7 +19,7 @@ pub(crate) struct Frame {
     message: Utf8Bytes,
     /// Where the snapshot stands in it.
     data: Range<usize>,
-    snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
     pages: Pages,
 }
 

@@ -62,7 +62,9 @@ impl Journal {
         let change = Change { part: name.to_owned(), state, reason: reason.to_owned() };
         let (section, reason) = (printable(name), printable(reason));
         match state {
-            State::Unavailable => info!(section, state = state.word(), reason, "not collected"),
+            State::Unavailable | State::Denied => {
+                info!(section, state = state.word(), reason, "not collected");
+            }
             _ => warn!(section, state = state.word(), reason, "not collected"),
         }
         Some(change)

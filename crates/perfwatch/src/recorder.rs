@@ -77,8 +77,9 @@ impl Recorder {
 
     /// Hands over what began to be missing at a snapshot, or is there again.
     pub(crate) fn changes(&mut self, time: Timestamp, changes: &[Change]) {
-        // What this host does not have is no event.
-        for change in changes.iter().filter(|change| change.state != State::Unavailable) {
+        // What this host does not have, or not for this user, is no event.
+        let absent = |change: &&Change| matches!(change.state, State::Unavailable | State::Denied);
+        for change in changes.iter().filter(|change| !absent(change)) {
             if self.budget.1.elapsed() >= BUDGET_PERIOD {
                 self.budget = (MAX_COLLECTOR_EVENTS, Instant::now());
             }

@@ -42,7 +42,8 @@ fn sample(dir: &Path, ticks: u64, mut before: impl FnMut(u64) + Send + 'static) 
         before(number);
         // Two readings within a millisecond have no rates.
         std::thread::sleep(Duration::from_millis(2));
-        Some(Tick { number, interval: Duration::from_secs(5), lateness: Duration::ZERO })
+        let (interval, lateness) = (Duration::from_secs(5), Duration::ZERO);
+        Some(Tick { number, interval, lateness, options: Arc::default() })
     };
     let (published, snapshots) = mpsc::channel();
     let publish = move |snapshot| {

@@ -55,7 +55,7 @@ fn capture(settings: &Settings, dir: &Path) -> anyhow::Result<Snapshot> {
     let host = host.capturing(dir).with_context(|| format!("writing to {}", dir.display()))?;
     let all_answered =
         |snapshot: &Snapshot| faults(snapshot).iter().all(|(state, _)| *state != State::Late);
-    sample_until(&Arc::new(host), APART, PATIENCE, all_answered)
+    sample_until(&Arc::new(host), &settings.collect, APART, PATIENCE, all_answered)
 }
 
 /// What is there and was not collected.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use perfwatch_collect::{Host, Tick, sampler};
+use perfwatch_collect::{Host, Options, Tick, sampler};
 use perfwatch_metrics::Snapshot;
 
 use crate::cli::SnapshotArgs;
@@ -17,7 +17,7 @@ use crate::table;
 /// Prints one snapshot.
 pub(crate) fn run(settings: &Settings, args: &SnapshotArgs) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(settings.roots.clone()));
-    let snapshot = sample(&host, args.over)?;
+    let snapshot = sample(&host, &settings.collect, args.over)?;
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, &snapshot).map_err(io::Error::from)?;
@@ -29,24 +29,31 @@ pub(crate) fn run(settings: &Settings, args: &SnapshotArgs) -> anyhow::Result<()
 }
 
 /// Samples twice, `window` apart, and returns the second snapshot.
-pub(crate) fn sample(host: &Arc<Host>, window: Duration) -> anyhow::Result<Snapshot> {
-    sample_until(host, window, 2, |_| false)
+pub(crate) fn sample(
+    host: &Arc<Host>,
+    options: &Arc<Options>,
+    window: Duration,
+) -> anyhow::Result<Snapshot> {
+    sample_until(host, options, window, 2, |_| false)
 }
 
 /// Samples `window` apart until a snapshot is as wanted, or so many times, and returns the last.
 pub(crate) fn sample_until(
     host: &Arc<Host>,
+    options: &Arc<Options>,
     window: Duration,
     count: u32,
     wanted: impl Fn(&Snapshot) -> bool + Send + 'static,
 ) -> anyhow::Result<Snapshot> {
     let start = Instant::now();
     let mut numbers = 0..count;
+    let options = Arc::clone(options);
     let pace = move || {
         let number = numbers.next()?;
         let due = start + window * number;
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        Some(Tick { number: number.into(), interval: window, lateness: due.elapsed() })
+        let (lateness, options) = (due.elapsed(), Arc::clone(&options));
+        Some(Tick { number: number.into(), interval: window, lateness, options })
     };
     let (published, snapshots) = mpsc::channel();
     let publish = move |snapshot: Snapshot| {
@@ -65,5 +72,6 @@ pub(crate) fn sample_until(
 pub(crate) fn of_recording(name: &str) -> Snapshot {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../perfwatch-collect/fixtures");
     let dir = std::path::Path::new(fixtures).join(name).join("t1");
-    sample(&Arc::new(Host::recorded(&dir)), Duration::from_millis(10)).unwrap()
+    let host = Arc::new(Host::recorded(&dir));
+    sample(&host, &Arc::default(), Duration::from_millis(10)).unwrap()
 }

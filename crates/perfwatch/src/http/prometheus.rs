@@ -17,5 +17,6 @@ pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         (header::CONTENT_TYPE, HeaderValue::from_static(format.content_type())),
         (header::VARY, HeaderValue::from_static("accept")),
     ];
-    (headers, frame.page(format, state.node_names)).into_response()
+    let node_names = state.settings.current().settings().node_names;
+    (headers, frame.page(format, node_names)).into_response()
 }

@@ -177,7 +177,7 @@ fn a_wrong_setting_is_refused_with_what_is_wrong() {
     let file = format!("--config={}", file.display());
     for (arguments, says) in [
         (&["watch", "--interval", "100ms"][..], "must be from 500ms to 60s"),
-        (&["serve", "--listen", "localhost"], "invalid socket address"),
+        (&["serve", "--listen", "localhost"], "`localhost` is no address with a port"),
         (&["snapshot", "--over", "2h"], "must be from 100ms to 60s"),
         (&["snapshot", &file], "unknown field `intervall`"),
         (&["snapshot", "--config=/nowhere.toml"], "reading /nowhere.toml"),

@@ -2,14 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod access;
 mod answers;
 mod commands;
+mod connections;
 mod database;
+mod deadlines;
 mod faults;
 mod history;
 mod http;
 mod live;
 mod parity;
 mod process;
+mod settings;
 mod storage_faults;
 mod systemd;
+mod tls;
+mod unix_socket;

@@ -1,0 +1,36 @@
+//! Performance counters of the CPUs and of the kernel.
+
+pub mod absence;
+pub mod cpus;
+pub mod source;
+pub mod sys;
+
+pub use absence::Absence;
+pub use cpus::{CpuList, Cpus};
+pub use source::{Source, Total, Totals};
+
+/// What to count, and by what means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether to count at all.
+    pub enabled: bool,
+    /// Where.
+    pub cpus: Cpus,
+    /// By what means.
+    pub source: Means,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { enabled: true, cpus: Cpus::All, source: Means::Native }
+    }
+}
+
+/// By what means to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// perf_event_open, `native`.
+    Native,
+    /// The program `perf stat`, `perf-stat`.
+    PerfStat,
+}
