@@ -82,6 +82,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     }
     notify.ready(settings.interval);
     access.offer_setup(&urls);
+    notify.ready(settings.interval);
     tokio::spawn(reload(hangup, tls.clone()));
 
     let hostname = host.info().hostname;

@@ -184,6 +184,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "5s",
         "At most how long a sample may be lost to a power cut, 1s to 5m.",
     ),
+    Setting::new(
+        "metrics.node_names",
+        Kind::Bool,
+        "true",
+        "Whether GET /metrics calls what node_exporter has too by node_exporter's names. Without, all names are PerfWatch's own.",
+    )
+    .argument("metrics_node_names"),
     Setting::new("path.procfs", Kind::Text, "/proc", "Where the host's /proc is mounted.")
         .argument("path_procfs"),
     Setting::new("path.sysfs", Kind::Text, "/sys", "Where the host's /sys is mounted.")
