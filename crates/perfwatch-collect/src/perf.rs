@@ -1,11 +1,19 @@
 //! Performance counters of the CPUs and of the kernel.
 
 pub mod absence;
+pub mod collector;
 pub mod cpus;
+pub mod kernel;
+pub mod layout;
+pub mod native;
 pub mod source;
 pub mod sys;
 
+mod busy;
+mod opening;
+
 pub use absence::Absence;
+pub use collector::Perf;
 pub use cpus::{CpuList, Cpus};
 pub use source::{Source, Total, Totals};
 

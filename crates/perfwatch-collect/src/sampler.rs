@@ -11,6 +11,7 @@ use perfwatch_metrics::cpu::CpuMetrics;
 use perfwatch_metrics::disk::DiskMetrics;
 use perfwatch_metrics::memory::MemoryMetrics;
 use perfwatch_metrics::network::NetworkMetrics;
+use perfwatch_metrics::perf::PerfEvents;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
@@ -24,6 +25,7 @@ use crate::host::Host;
 use crate::memory::Memory;
 use crate::network::Network;
 use crate::options::Options;
+use crate::perf::{self, Perf};
 use crate::rate::thousandths;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
@@ -93,6 +95,9 @@ struct Sampler {
     memory: Asked<MemoryMetrics>,
     network: Asked<NetworkMetrics>,
     disk: Asked<DiskMetrics>,
+    perf_events: Asked<PerfEvents>,
+    /// How counters are read, and at what interval.
+    perf_by: Option<(perf::Settings, Duration)>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
@@ -119,6 +124,8 @@ impl Sampler {
             memory: None,
             network: None,
             disk: None,
+            perf_events: None,
+            perf_by: None,
             since: BTreeMap::new(),
         }
     }
@@ -133,13 +140,37 @@ impl Sampler {
         ask::<Memory>(&mut self.memory, host, options);
         ask::<Network>(&mut self.network, host, options);
         ask::<Disk>(&mut self.disk, host, options);
-        let awaited =
-            [errand(&self.cpu), errand(&self.memory), errand(&self.network), errand(&self.disk)];
+        self.ask_perf();
+        let awaited = [
+            errand(&self.cpu),
+            errand(&self.memory),
+            errand(&self.network),
+            errand(&self.disk),
+            errand(&self.perf_events),
+        ];
         let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
             awaited: awaited.into_iter().flatten().collect(),
             deadline: self.began + patience,
+        }
+    }
+
+    /// Begins to count anew when what is to be counted has changed.
+    fn ask_perf(&mut self) {
+        let Tick { interval, options, .. } = &self.tick;
+        let wanted = options.perf.enabled && !options.disabled.contains(Perf::NAME);
+        if !wanted {
+            (self.perf_events, self.perf_by) = (None, None);
+            return;
+        }
+        let same = |(settings, at): &(perf::Settings, Duration)| {
+            *settings == options.perf && at == interval
+        };
+        if !self.perf_by.as_ref().is_some_and(same) {
+            let perf = Perf::by(&options.perf, *interval, &self.host);
+            self.perf_events = Some(collector(Tracker::of(perf)));
+            self.perf_by = Some((options.perf.clone(), *interval));
         }
     }
 
@@ -154,8 +185,13 @@ impl Sampler {
         let (memory, memory_status) = history.section(Memory::NAME, memory);
         let (network, network_status) = history.section(Network::NAME, network);
         let (disk, disk_status) = history.section(Disk::NAME, disk);
-        let perf_events =
-            history.disabled("perf_events", "this version collects no performance counters");
+        let perf_events = outcome(&self.perf_events, began);
+        let (perf_events, perf_status) = history.section(Perf::NAME, perf_events);
+        let perf_events = match perf_status.state {
+            State::Ok | State::Late => perf_events,
+            State::Disabled if tick.options.disabled.contains(Perf::NAME) => None,
+            state => Some(uncounted(state, perf_status.reason.as_deref().unwrap_or_default())),
+        };
         self.since = history.now;
         Snapshot {
             timestamp,
@@ -167,13 +203,13 @@ impl Sampler {
             memory,
             network,
             disk,
-            perf_events: None,
+            perf_events,
             status: Status {
                 cpu: cpu_status,
                 memory: memory_status,
                 network: network_status,
                 disk: disk_status,
-                perf_events,
+                perf_events: perf_status,
             },
         }
     }
@@ -230,6 +266,15 @@ fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
             collector.under_way_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
     }
+}
+
+/// What the specification wants said when nothing is counted.
+fn uncounted(state: State, reason: &str) -> PerfEvents {
+    let status = match state {
+        State::Denied | State::Disabled => state.word(),
+        _ => State::Unavailable.word(),
+    };
+    PerfEvents::absent(status, reason)
 }
 
 /// Wall-clock time to the millisecond.

@@ -57,6 +57,9 @@ impl Snapshot {
         if let Some(disk) = &self.disk {
             disk.visit(each);
         }
+        if let Some(perf_events) = &self.perf_events {
+            perf_events.visit(each);
+        }
     }
 
     /// Shows every value that is kept and not reported, in the order of [`crate::catalog::hidden`].
