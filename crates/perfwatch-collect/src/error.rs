@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use perfwatch_metrics::State;
 
 use crate::perf::Absence;
+use crate::perf::stat::Trouble;
 
 /// Why something could not be collected. Always names what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum Error {
     /// Nothing at all is counted.
     #[error("{}", .0.reason())]
     Counters(Absence),
+    /// perf does not count.
+    #[error(transparent)]
+    PerfStat(#[from] Trouble),
     /// This host has no such thing. Normal, and nothing to repair.
     #[error("{0}")]
     Unavailable(String),
@@ -63,6 +67,7 @@ impl Error {
             }
             Self::Both { second, .. } => second.state(),
             Self::Counters(absence) => absence.state(),
+            Self::PerfStat(trouble) => trouble.state(),
             _ => State::Failed,
         }
     }
@@ -91,6 +96,7 @@ impl Error {
             }
             Self::Both { second, .. } => second.fix(),
             Self::Counters(absence) => absence.fix(),
+            Self::PerfStat(trouble) => trouble.fix(),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod layout;
 pub mod native;
 pub mod source;
+pub mod stat;
 pub mod sys;
 
 mod busy;
