@@ -5,4 +5,6 @@
 mod allocation;
 mod bad_input;
 mod fixtures;
+mod guest;
 mod hosts;
+mod pmu;
