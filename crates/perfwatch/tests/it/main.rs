@@ -10,5 +10,6 @@ mod history;
 mod http;
 mod live;
 mod parity;
+mod perf;
 mod process;
 mod storage_faults;
