@@ -13,6 +13,9 @@ pub mod sys;
 mod busy;
 mod opening;
 
+use std::fmt;
+use std::str::FromStr;
+
 pub use absence::Absence;
 pub use collector::Perf;
 pub use cpus::{CpuList, Cpus};
@@ -42,4 +45,29 @@ pub enum Means {
     Native,
     /// The program `perf stat`, `perf-stat`.
     PerfStat,
+}
+
+impl FromStr for Means {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "native" => Ok(Self::Native),
+            "perf-stat" => Ok(Self::PerfStat),
+            _ => {
+                // It may come from anybody, over HTTP.
+                let shown: String = text.chars().take(32).flat_map(char::escape_default).collect();
+                Err(format!("`{shown}` is neither native nor perf-stat"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::PerfStat => "perf-stat",
+        })
+    }
 }

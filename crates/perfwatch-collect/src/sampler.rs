@@ -165,7 +165,9 @@ impl Sampler {
             return;
         }
         let same = |(settings, at): &(perf::Settings, Duration)| {
-            *settings == options.perf && at == interval
+            // perf-stat counts at an interval, the kernel without one.
+            let by_interval = settings.source == perf::Means::PerfStat;
+            *settings == options.perf && (at == interval || !by_interval)
         };
         if !self.perf_by.as_ref().is_some_and(same) {
             let perf = Perf::by(&options.perf, *interval, &self.host);

@@ -1,5 +1,7 @@
 //! Settings: the command line, then the environment, then the file, then the defaults.
 
+mod perf;
+
 use std::env;
 use std::fs;
 use std::io;
@@ -17,6 +19,8 @@ use rustix::process::geteuid;
 use serde::Deserialize;
 
 use crate::cli::Overrides;
+
+pub(crate) use perf::PerfOverrides;
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -79,7 +83,10 @@ impl Settings {
                 sysfs: path(&overrides.path_sysfs, file.path.sysfs, defaults.sysfs),
                 rootfs: path(&overrides.path_rootfs, file.path.rootfs, defaults.rootfs),
             },
-            collect: Arc::default(),
+            collect: Arc::new(Collect {
+                perf: file.perf.settings(&overrides.perf),
+                ..Collect::default()
+            }),
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
         }
@@ -116,6 +123,7 @@ struct File {
     listen: Option<SocketAddr>,
     log: Option<LogLevel>,
     path: FilePaths,
+    perf: perf::Perf,
     storage: Storage,
 }
 

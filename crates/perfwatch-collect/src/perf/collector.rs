@@ -110,7 +110,12 @@ impl Collector for Perf {
         let overview = Overview {
             available,
             status: status.to_owned(),
-            error: error(now.totals.counting, interval.is_some(), &unsupported_events, &missing_events),
+            error: error(
+                now.totals.counting,
+                interval.is_some(),
+                &unsupported_events,
+                &missing_events,
+            ),
             source: Some(now.source.to_owned()),
             cpu_cores: Some(now.cpus.to_string()),
             interval_ms: interval.as_ref().map(Interval::milliseconds),
@@ -136,9 +141,15 @@ impl Collector for Perf {
 }
 
 /// Why not all is there, in one sentence. None when all is.
-fn error(counting: bool, interval: bool, unsupported: &[String], missing: &[String]) -> Option<String> {
+fn error(
+    counting: bool,
+    interval: bool,
+    unsupported: &[String],
+    missing: &[String],
+) -> Option<String> {
     if !interval {
-        let why = if counting { "the first interval has not ended" } else { "counters are being opened" };
+        let why =
+            if counting { "the first interval has not ended" } else { "counters are being opened" };
         return Some(why.to_owned());
     }
     let clause = |events: &[String], what: &str| {
@@ -250,7 +261,8 @@ impl Interval {
         let busy = self.busy?;
         // Time enabled is the interval once for each CPU.
         let (enabled, least) = (u128::from(cycles.enabled), LEAST_BUSY.as_nanos());
-        let enough = busy.as_nanos().saturating_mul(self.time.as_nanos()) >= enabled.saturating_mul(least);
+        let enough =
+            busy.as_nanos().saturating_mul(self.time.as_nanos()) >= enabled.saturating_mul(least);
         enough.then(|| thousandths(cycles.count as f64 / busy.as_nanos() as f64))
     }
 }

@@ -17,10 +17,15 @@ use crate::host::{Host, KernelFile};
 /// The kernel.
 pub trait Kernel: fmt::Debug + Send + Sync + 'static {
     /// An open counter. Dropped, it is closed.
-    type Counter: Send + 'static;
+    type Counter: fmt::Debug + Send + 'static;
 
     /// Opens a counter of whatever runs on a CPU, in a group if that has a leader.
-    fn open(&self, attr: &Attr, cpu: u32, leader: Option<&Self::Counter>) -> io::Result<Self::Counter>;
+    fn open(
+        &self,
+        attr: &Attr,
+        cpu: u32,
+        leader: Option<&Self::Counter>,
+    ) -> io::Result<Self::Counter>;
 
     /// Lets a group count.
     fn enable(&self, leader: &Self::Counter) -> io::Result<()>;

@@ -15,12 +15,8 @@ use super::sys::{
 pub const MAX_MEMBERS: usize = 4;
 
 /// The events whose number for each instruction is reported.
-pub const MISSES: [Event; 4] = [
-    Event::L1DcacheLoadMisses,
-    Event::LlcLoadMisses,
-    Event::DtlbLoadMisses,
-    Event::ItlbLoadMisses,
-];
+pub const MISSES: [Event; 4] =
+    [Event::L1DcacheLoadMisses, Event::LlcLoadMisses, Event::DtlbLoadMisses, Event::ItlbLoadMisses];
 
 /// One counter of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +150,11 @@ mod tests {
             Member::Event(event) => event.name().to_owned(),
             Member::Beside(_) => "+".to_owned(),
         };
-        layout.groups().iter().map(|group| group.iter().map(name).collect::<Vec<_>>().join(" ")).collect()
+        layout
+            .groups()
+            .iter()
+            .map(|group| group.iter().map(name).collect::<Vec<_>>().join(" "))
+            .collect()
     }
 
     #[test]
@@ -178,7 +178,13 @@ mod tests {
         let layout = Layout::of(|event| event != Event::ItlbLoadMisses && event != Event::LlcLoads);
         assert_eq!(
             names(&layout)[2..],
-            ["+ L1-dcache-load-misses L1-dcache-loads", "+ LLC-load-misses", "+ dTLB-load-misses dTLB-loads", "iTLB-loads", "L1-icache-loads"]
+            [
+                "+ L1-dcache-load-misses L1-dcache-loads",
+                "+ LLC-load-misses",
+                "+ dTLB-load-misses dTLB-loads",
+                "iTLB-loads",
+                "L1-icache-loads"
+            ]
         );
         let without = Layout::of(|event| event != Event::Instructions);
         assert_eq!(names(&without)[2], "L1-dcache-load-misses L1-dcache-loads");
@@ -188,7 +194,10 @@ mod tests {
     fn a_group_is_split_where_it_was_refused_else_in_halves() {
         let mut layout = Layout::of(|_| true);
         assert!(layout.split(1, Some(3)));
-        assert_eq!((&*names(&layout)[1], &*names(&layout)[7]), ("cycles instructions branches", "branch-misses"));
+        assert_eq!(
+            (&*names(&layout)[1], &*names(&layout)[7]),
+            ("cycles instructions branches", "branch-misses")
+        );
         assert!(layout.split(1, None) && layout.split(8, None) && !layout.split(7, None));
         assert_eq!((&*names(&layout)[1], &*names(&layout)[8]), ("cycles", "instructions"));
         assert!(layout.split(2, Some(2)));

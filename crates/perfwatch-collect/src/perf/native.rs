@@ -5,7 +5,8 @@
 //! opened anew. Counters are never pinned, and nothing on the host is set: who else counts takes turns with PerfWatch.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use perfwatch_metrics::perf::Event;
@@ -21,6 +22,9 @@ use crate::error::Error;
 
 /// How long what was refused for a reason that may pass is not tried again.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// How long the first sample waits for its counters.
+const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// A group that ran for less than a hundredth of the time for so many ticks is split.
 const STARVED_TICKS: u8 = 3;
@@ -74,8 +78,8 @@ struct Turns {
     starved: u8,
 }
 
-/// What the background brings. None until it is done.
-type Job<C> = Arc<Mutex<Option<Brought<C>>>>;
+/// Where the background brings what it opened, once.
+type Job<C> = Receiver<Brought<C>>;
 
 #[derive(Debug)]
 enum Brought<C> {
@@ -125,24 +129,33 @@ impl<K: Kernel> Native<K> {
         }
         if self.online.is_empty() {
             let wanted = &self.wanted;
-            return Err(Error::Unavailable(format!("none of the CPUs {wanted} of perf.cpus is online")));
+            return Err(Error::Unavailable(format!(
+                "none of the CPUs {wanted} of perf.cpus is online"
+            )));
         }
         Ok(())
     }
 
     /// Takes what the background brought.
     fn take_job(&mut self, now: Duration) {
-        let Some(job) = &self.job else { return };
-        let brought = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match brought {
+        match self.job.as_ref().map(Receiver::try_recv) {
+            None | Some(Err(TryRecvError::Empty)) => {}
             // Whoever was at it is gone without an answer.
-            None if Arc::strong_count(job) == 1 => self.job = None,
-            None => {}
-            Some(Brought::All(plan, opened)) => {
+            Some(Err(TryRecvError::Disconnected)) => self.job = None,
+            Some(Ok(brought)) => {
                 self.job = None;
+                self.take(brought, now);
+            }
+        }
+    }
+
+    fn take(&mut self, brought: Brought<K::Counter>, now: Duration) {
+        match brought {
+            Brought::All(plan, opened) => {
                 // What was open until now counts up to here, and what is new from here.
                 self.sweep(now);
-                let new = opened.into_iter().map(|opened| Counting { opened, before: None, dead: false });
+                let new =
+                    opened.into_iter().map(|opened| Counting { opened, before: None, dead: false });
                 let old = mem::replace(&mut self.counters, new.collect());
                 self.close(old);
                 self.counters.sort_unstable_by_key(Counting::place);
@@ -155,10 +168,10 @@ impl<K: Kernel> Native<K> {
                 self.totals.absent = plan.absent.clone();
                 self.plan = Some(plan);
             }
-            Some(Brought::More(opened, unopened, uncounted)) => {
-                self.job = None;
+            Brought::More(opened, unopened, uncounted) => {
                 let zero = Some(Values::default());
-                let new = opened.into_iter().map(|opened| Counting { opened, before: zero, dead: false });
+                let new =
+                    opened.into_iter().map(|opened| Counting { opened, before: zero, dead: false });
                 self.counters.extend(new);
                 self.counters.sort_unstable_by_key(Counting::place);
                 self.unopened = unopened;
@@ -176,7 +189,8 @@ impl<K: Kernel> Native<K> {
         for counting in &mut self.counters {
             let (cpu, group) = counting.place();
             let online = self.online.binary_search(&cpu).is_ok();
-            let read = counting.opened.counters.first().and_then(|leader| read(&*self.kernel, leader));
+            let read =
+                counting.opened.counters.first().and_then(|leader| read(&*self.kernel, leader));
             let Some(values) = read else {
                 counting.dead = true;
                 continue;
@@ -184,7 +198,8 @@ impl<K: Kernel> Native<K> {
             // It is read a last time: what was counted before the CPU went is in it.
             counting.dead = !online;
             let Some(before) = counting.before.replace(values) else { continue };
-            let mut delta = values.since(&before).unwrap_or(Values { enabled: passed, ..Values::default() });
+            let mut delta =
+                values.since(&before).unwrap_or(Values { enabled: passed, ..Values::default() });
             if delta.enabled == 0 && passed > 0 && online {
                 counting.dead = true;
                 delta.enabled = passed;
@@ -245,9 +260,12 @@ impl<K: Kernel> Native<K> {
         if self.job.is_some() {
             return;
         }
-        let Some(plan) = &self.plan else { return self.open_all(now, None) };
-        let passes = |absence: &Absence| !matches!(absence, Absence::Unsupported { .. } | Absence::NotOnAll { .. });
-        let again = now.saturating_sub(self.tried) >= RETRY && plan.absent.iter().flatten().any(passes);
+        let Some(plan) = &self.plan else { return };
+        let passes = |absence: &Absence| {
+            !matches!(absence, Absence::Unsupported { .. } | Absence::NotOnAll { .. })
+        };
+        let again =
+            now.saturating_sub(self.tried) >= RETRY && plan.absent.iter().flatten().any(passes);
         if split.is_some() || again {
             return self.open_all(now, split);
         }
@@ -297,11 +315,11 @@ impl<K: Kernel> Native<K> {
     }
 
     fn start(&mut self, work: impl FnOnce(&K) -> Brought<K::Counter> + Send + 'static) {
-        let job = Job::default();
-        let (kernel, answer) = (Arc::clone(&self.kernel), Arc::clone(&job));
+        let (answer, job) = mpsc::sync_channel(1);
+        let kernel = Arc::clone(&self.kernel);
         let begun = self.kernel.in_background(Box::new(move || {
-            let brought = work(&kernel);
-            *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(brought);
+            // Nobody takes it when the source was dropped meanwhile: then it is closed here.
+            let _ = answer.send(work(&kernel));
         }));
         // Without a thread to be had, the next tick tries again.
         self.job = begun.is_ok().then_some(job);
@@ -315,7 +333,17 @@ impl<K: Kernel> Source for Native<K> {
 
     fn read(&mut self, into: &mut Totals) -> Result<(), Error> {
         self.look_at_cpus()?;
-        let now = self.kernel.now();
+        let mut now = self.kernel.now();
+        if self.plan.is_none() && self.job.is_none() {
+            self.open_all(now, None);
+            // A host with few CPUs is ready at once, and counts from the first sample on.
+            if let Some(Ok(brought)) = self.job.as_ref().map(|job| job.recv_timeout(FIRST_PATIENCE))
+            {
+                self.job = None;
+                now = self.kernel.now();
+                self.take(brought, now);
+            }
+        }
         self.take_job(now);
         self.sweep(now);
         self.bury();

@@ -143,11 +143,11 @@ fn probe<K: Kernel>(kernel: &K, cpus: &[u32]) -> Plan {
     for event in Event::ALL {
         let alike = kinds.is_empty() || event.is_software();
         let tried: Vec<_> = if alike { any.into_iter().collect() } else { kinds.clone() };
-        let refused = |(cpu, pmu): &(u32, Option<&Pmu>)| {
+        let mut refusals = Vec::new();
+        for (cpu, pmu) in &tried {
             let attr = attr(event, pmu.and_then(|pmu| pmu.kind), true);
-            kernel.open(&attr, *cpu, None).err().map(|error| (*pmu, error))
-        };
-        let refusals: Vec<_> = tried.iter().filter_map(refused).collect();
+            refusals.extend(kernel.open(&attr, *cpu, None).err().map(|error| (*pmu, error)));
+        }
         let absence = match refusals.first() {
             None => continue,
             Some((Some(pmu), error)) if refusals.len() < tried.len() => match plan.absence(error) {
@@ -210,7 +210,8 @@ fn open_group<K: Kernel>(
         let counter = kernel.open(&attr, cpu, counters.first());
         counters.push(counter.map_err(|error| Refusal { member, error })?);
     }
-    let enabled = iter::once(counters.first()).flatten().try_for_each(|leader| kernel.enable(leader));
+    let enabled =
+        iter::once(counters.first()).flatten().try_for_each(|leader| kernel.enable(leader));
     enabled.map_err(|error| Refusal { member: 0, error })?;
     Ok(Opened { cpu, group, counters })
 }

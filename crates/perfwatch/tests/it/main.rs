@@ -10,6 +10,7 @@ mod history;
 mod http;
 mod live;
 mod parity;
+mod perf;
 mod perf_stat;
 mod process;
 mod storage_faults;
