@@ -6,13 +6,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, duration};
+use crate::config::{
+    ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides, duration,
+};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
 /// Performance monitor for a Linux host.
 ///
-/// Samples CPU, memory, network and disk, and streams every snapshot over WebSocket. Needs no root, no cloud and
+/// Samples CPU, memory, network, disk and performance counters, and streams every snapshot over WebSocket. Needs no root, no cloud and
 /// no second service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = EXAMPLES)]
@@ -47,6 +49,7 @@ Settings are taken from the command line, then the environment, then the configu
   storage.min_free_bytes = a twentieth of the disk, at most \"1GiB\"
   storage.commit_interval = \"5s\"
   metrics.node_names = true
+  perf.enabled = true, perf.cpus = \"all\", perf.source = \"native\"
   path.procfs = \"/proc\"
   path.sysfs = \"/sys\"
   path.rootfs = \"/\"";
@@ -426,6 +429,8 @@ pub(crate) struct Overrides {
         env = "PERFWATCH_METRICS_NODE_NAMES"
     )]
     pub(crate) metrics_node_names: Option<bool>,
+    #[command(flatten)]
+    pub(crate) perf: PerfOverrides,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

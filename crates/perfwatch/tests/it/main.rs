@@ -15,6 +15,8 @@ mod history;
 mod http;
 mod live;
 mod parity;
+mod perf;
+mod perf_stat;
 mod process;
 mod roles;
 mod secrets;
