@@ -65,7 +65,8 @@ impl Watch {
     /// Events in a second, over the last samples.
     fn rate(&self, event: &str) -> f64 {
         let last = || self.counted.iter().rev().take(SAMPLES);
-        let count: f64 = last().filter_map(|section| section["events"][event]["value"].as_f64()).sum();
+        let count: f64 =
+            last().filter_map(|section| section["events"][event]["value"].as_f64()).sum();
         let time: f64 = last().filter_map(|section| section["interval_ms"].as_f64()).sum();
         count * 1000.0 / time
     }
@@ -134,5 +135,8 @@ fn compare() {
     for same in ["available", "status", "error", "unsupported_events", "cpu_cores"] {
         assert_eq!(native[same], perf_stat[same], "{same}");
     }
-    assert_eq!((&native["source"], &perf_stat["source"]), (&"perf_event_open".into(), &"perf-stat".into()));
+    assert_eq!(
+        (&native["source"], &perf_stat["source"]),
+        (&"perf_event_open".into(), &"perf-stat".into())
+    );
 }
