@@ -54,17 +54,17 @@ fn main() {
     mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None).unwrap();
     let mut source = native();
     wait(&mut source);
-    result("alone", measure(&mut source, Duration::from_millis(500)));
+    result("alone", &measure(&mut source, Duration::from_millis(500)));
     turns(&mut source);
     starved(&mut source);
     hotplug(&mut source);
     oversize();
     paranoid();
-    result("end", Value::Null);
+    result("end", &Value::Null);
     reboot(RebootCommand::PowerOff).unwrap();
 }
 
-fn result(name: &str, value: Value) {
+fn result(name: &str, value: &Value) {
     println!("RESULT {name} {value}");
 }
 
@@ -145,7 +145,7 @@ fn turns(source: &mut impl Source) {
         .flat_map(|cpu| (0..PROGRAMMABLE).map(move |_| cpu))
         .flat_map(|cpu| [RAW_CYCLES, RAW_INSTRUCTIONS].map(|config| other(cpu, config, 0)))
         .collect();
-    result("turns", measure(source, Duration::from_secs(1)));
+    result("turns", &measure(source, Duration::from_secs(1)));
     drop(others);
 }
 
@@ -165,7 +165,7 @@ fn starved(source: &mut impl Source) {
     }
     let apart = measure(source, Duration::from_millis(200));
     drop(others);
-    result("starved", json!({ "together": together, "apart": apart }));
+    result("starved", &json!({ "together": together, "apart": apart }));
 }
 
 /// A CPU goes and comes back, once seen by a reading between, once not.
@@ -188,14 +188,14 @@ fn hotplug(source: &mut impl Source) {
     second("1");
     settle(source);
     let unseen = measure(source, Duration::from_millis(100));
-    result("hotplug", json!({ "gone": gone, "back": back, "unseen": unseen }));
+    result("hotplug", &json!({ "gone": gone, "back": back, "unseen": unseen }));
 }
 
 /// Groups that have more members than the PMU has counters.
 fn oversize() {
     let mut source = Native::new(Arc::new(Crowded(live())), Cpus::All);
     wait(&mut source);
-    result("oversize", measure(&mut source, Duration::from_millis(500)));
+    result("oversize", &measure(&mut source, Duration::from_millis(500)));
 }
 
 /// A kernel whose groups of hardware events come with members of somebody else's, as many as the PMU takes.
@@ -295,11 +295,11 @@ fn unprivileged() {
         match source.read(&mut totals) {
             Err(error) => {
                 let state = error.state().word();
-                return result("paranoid", json!({ "state": state, "error": error.to_string() }));
+                return result("paranoid", &json!({ "state": state, "error": error.to_string() }));
             }
-            Ok(()) if totals.counting => return result("paranoid", measure(&mut source, TICK)),
+            Ok(()) if totals.counting => return result("paranoid", &measure(&mut source, TICK)),
             Ok(()) => thread::sleep(TICK),
         }
     }
-    result("paranoid", Value::Null);
+    result("paranoid", &Value::Null);
 }
