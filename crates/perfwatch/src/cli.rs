@@ -414,14 +414,14 @@ pub(crate) struct Overrides {
     /// Most bytes of history
     #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
     pub(crate) max_bytes: Option<ByteCount>,
-    /// Whether GET /metrics calls what node_exporter has too by node_exporter's names [default: true]
+    /// Whether GET /metrics has node_exporter's names [default: true]
     #[arg(
         long = "metrics.node-names",
         global = true,
         value_name = "BOOL",
-        env = "PERFWATCH_NODE_NAMES"
+        env = "PERFWATCH_METRICS_NODE_NAMES"
     )]
-    pub(crate) node_names: Option<bool>,
+    pub(crate) metrics_node_names: Option<bool>,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

@@ -102,7 +102,7 @@ impl Settings {
             collect,
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
-            node_names: overrides.node_names.or(file.metrics.node_names).unwrap_or(true),
+            node_names: overrides.metrics_node_names.or(file.metrics.node_names).unwrap_or(true),
         }
     }
 

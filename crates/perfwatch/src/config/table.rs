@@ -147,7 +147,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "true",
         "Whether GET /metrics calls what node_exporter has too by node_exporter's names.",
     )
-    .argument("node_names")
+    .argument("metrics_node_names")
     .live(),
     Setting::otherwise(
         "storage.dir",

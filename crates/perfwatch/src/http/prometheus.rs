@@ -13,10 +13,9 @@ pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let frame = state.latest.borrow().clone();
     let Some(frame) = frame else { return none_yet().into_response() };
     let format = Format::accepted(&headers);
-    let node_names = state.settings.current().settings().node_names;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(format.content_type())),
         (header::VARY, HeaderValue::from_static("accept")),
     ];
-    (headers, frame.page(format, node_names)).into_response()
+    (headers, frame.page(format, state.settings.current().settings().node_names)).into_response()
 }

@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::io::Errno;
+
 use super::{Count, Counter, Counters, Wanted};
 use crate::parse::{lines, number, words};
 
@@ -37,9 +39,7 @@ impl Counters for Recorded {
         let mut counter = RecordedCounter { file: self.file.clone(), wanted: wanted.clone() };
         match counter.read() {
             Ok(_) => Ok(Box::new(counter)),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Err(ErrorKind::NotFound.into())
-            }
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(Errno::NOENT.into()),
             Err(error) => Err(error),
         }
     }
