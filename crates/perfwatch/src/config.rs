@@ -32,7 +32,7 @@ pub(crate) use listen::Listen;
 use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
 pub(crate) use perf::PerfOverrides;
-pub(crate) use table::Kind;
+pub(crate) use table::{Kind, SETTINGS};
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -455,9 +455,9 @@ mod tests {
         let lines: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("# ")).collect();
         let is_set = |line: &&str| line.split(' ').nth(1) == Some("=");
         let set: Vec<_> = lines.into_iter().filter(is_set).collect();
-        assert_eq!(set.len(), table::SETTINGS.len(), "{set:#?}");
+        assert_eq!(set.len(), SETTINGS.len(), "{set:#?}");
         let without = Settings::merge(&Overrides::default(), File::default());
-        for (line, setting) in set.iter().zip(table::SETTINGS) {
+        for (line, setting) in set.iter().zip(SETTINGS) {
             let settings = Settings::merge(&Overrides::default(), file(line).unwrap());
             let same = matches!(setting.fallback, table::Fallback::Value(_));
             assert_eq!(settings == without, same, "{line}");
@@ -469,7 +469,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
         };
         for name in known("nothing = 1") {
-            if table::SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
+            if SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
                 continue;
             }
             for below in known(&format!("{name}.nothing = 1")) {
