@@ -14,6 +14,7 @@ mod http;
 mod live;
 mod parity;
 mod process;
+mod prometheus;
 mod settings;
 mod storage_faults;
 mod systemd;
