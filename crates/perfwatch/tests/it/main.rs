@@ -18,6 +18,7 @@ mod parity;
 mod perf;
 mod perf_stat;
 mod process;
+mod prometheus;
 mod roles;
 mod secrets;
 mod settings;
