@@ -17,15 +17,15 @@ test('pictures of a busy host in both themes', async ({ page }) => {
   server.import(week(Date.now(), { lastHours: 2 }));
   await server.start();
   // Work in bursts on every CPU and on the disk, as a build would do.
-  const burst = 'end=$((SECONDS+240)); while [ $SECONDS -lt $end ]; do dd if=/dev/urandom of="$1" bs=1M count=$((RANDOM%60+4)) conv=fsync status=none; sha256sum "$1" >/dev/null; sleep 0.$((RANDOM%9)); done; rm -f "$1"';
+  const burst = 'end=$((SECONDS+150)); while [ $SECONDS -lt $end ]; do dd if=/dev/urandom of="$1" bs=1M count=$((RANDOM%60+4)) conv=fsync status=none; sha256sum "$1" >/dev/null; sleep 0.$((RANDOM%9)); done; rm -f "$1"';
   const load = cpus().map((_, cpu) => spawn('bash', ['-c', burst, 'burst', join(server.data, createHash('md5').update(String(cpu)).digest('hex'))], { stdio: 'ignore' }));
   try {
-    await page.waitForTimeout(230_000);
+    await page.waitForTimeout(100_000);
     for (const scheme of ['dark', 'light'] as const) {
       await page.emulateMedia({ colorScheme: scheme });
       for (const [name, address] of [
-        ['overview', '/?from=now-5m'],
-        ['counters', '/counters?from=now-5m'],
+        ['overview', '/?from=now-2m'],
+        ['counters', '/counters?from=now-2m'],
         ['explore', '/explore?select=cpu.usage_percent&select=disk.devices.write_bytes_per_sec&from=now-2h'],
         ['compare', '/compare?from=now-1h&select=cpu.usage_percent&select=disk.devices.write_bytes_per_sec'],
       ] as const) {

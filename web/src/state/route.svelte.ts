@@ -81,7 +81,7 @@ class Route {
 
   /** Back to now. */
   resume(): void {
-    this.look(this.paused ?? DEFAULT);
+    if (!this.live || this.wrong) this.look(this.paused ?? DEFAULT);
   }
 }
 
