@@ -88,7 +88,7 @@ fn no_name_can_break_out_of_its_label() {
         fs::copy(fixture("vm").join("t1/proc").join(file), proc.join(file)).unwrap();
     }
     let mut runner = TestRunner::deterministic();
-    let mut any = |strategy: BoxedStrategy<Vec<u8>>, count: usize| {
+    let mut some = |strategy: BoxedStrategy<Vec<u8>>, count: usize| {
         let sets = proptest::collection::btree_set(strategy, count);
         sets.new_tree(&mut runner).unwrap().current()
     };
@@ -98,7 +98,7 @@ fn no_name_can_break_out_of_its_label() {
         |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, 0 | b'/' | b':' | 0x0b);
     let name = proptest::collection::vec(hostile().prop_filter("illegal", in_name), 1..15);
     let mut dev = b"Inter-|   Receive\n face |bytes\n".to_vec();
-    for name in any(name.boxed(), 200).into_iter().chain([b"<img onerror>".to_vec()]) {
+    for name in some(name.boxed(), 200).into_iter().chain([b"<img onerror>".to_vec()]) {
         let name: Vec<u8> = name.into_iter().filter(|byte| *byte != b' ').collect();
         dev.extend_from_slice(&name);
         dev.extend_from_slice(b": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
@@ -107,7 +107,7 @@ fn no_name_can_break_out_of_its_label() {
     // A mount point has anything but NUL; the kernel's table has blanks, line feeds and backslashes in octal.
     let place = proptest::collection::vec(hostile().prop_filter("NUL", |byte| *byte != 0), 1..30);
     let mut mounts = String::new();
-    for place in any(place.boxed(), 200) {
+    for place in some(place.boxed(), 200) {
         let octal = place.iter().fold(String::new(), |mut octal, byte| {
             // Writing to a string cannot fail.
             let _ = write!(octal, "\\{byte:03o}");
