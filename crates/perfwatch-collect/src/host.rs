@@ -8,8 +8,10 @@
 //! DIR/statvfs              a line for each file system: mount point (octal escapes), f_frsize, f_blocks,
 //!                          f_bfree, f_bavail, f_files, f_ffree
 //! DIR/page_size            bytes
+//! DIR/perf_counters        what counters of PMUs said: see `host/counters.rs`
 //! ```
 
+mod counters;
 mod file;
 mod netlink;
 
@@ -17,7 +19,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use perfwatch_metrics::snapshot::{HostInfo, Uname};
 
@@ -25,6 +27,8 @@ use crate::errand::Errands;
 use crate::error::Error;
 use crate::parse;
 
+pub use counters::{Count, Counter, Counters, EventCode, Wanted};
+use counters::{Kept, Recorded, Running, Written};
 pub use file::KernelFile;
 pub use netlink::{Progress, SockDiag};
 
@@ -62,6 +66,7 @@ pub struct Host {
     recording: Option<PathBuf>,
     capture: Option<Capture>,
     errands: Errands,
+    counters: Arc<dyn Counters>,
 }
 
 /// Where the answers of the host are written down.
@@ -92,6 +97,8 @@ impl Host {
         let live = rustix::fs::statfs(&roots.procfs)
             .is_ok_and(|answer| u64::try_from(answer.f_type) == Ok(PROC_SUPER_MAGIC));
         let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+        let counters: Arc<dyn Counters> =
+            if live { Arc::new(Running) } else { Arc::new(Recorded::new(&roots.rootfs)) };
         Self {
             roots,
             live,
@@ -99,6 +106,7 @@ impl Host {
             recording: None,
             capture: None,
             errands: Errands::default(),
+            counters,
         }
     }
 
@@ -106,7 +114,12 @@ impl Host {
     pub fn recorded(dir: &Path) -> Self {
         let roots =
             Roots { procfs: dir.join("proc"), sysfs: dir.join("sys"), rootfs: dir.to_owned() };
-        let host = Self { recording: Some(dir.to_owned()), live: false, ..Self::new(roots) };
+        let host = Self {
+            recording: Some(dir.to_owned()),
+            live: false,
+            counters: Arc::new(Recorded::new(dir)),
+            ..Self::new(roots)
+        };
         let page_bytes = host.text_at(&dir.join("page_size")).and_then(|text| text.parse().ok());
         Self { page_bytes: page_bytes.unwrap_or(4096), ..host }
     }
@@ -118,7 +131,28 @@ impl Host {
         fs::write(dir.join("page_size"), self.page_bytes.to_string())?;
         let statvfs = Mutex::new(fs::File::create_new(dir.join("statvfs"))?);
         let capture = Some(Capture { dir: dir.to_owned(), statvfs });
-        Ok(Self { capture, live: false, ..self })
+        let counters = Arc::new(Written::new(self.counters, dir));
+        Ok(Self { capture, live: false, counters, ..self })
+    }
+
+    /// This host, whose counters stay open until it is dropped.
+    pub fn keeping_counters(self) -> Self {
+        Self { counters: Arc::new(Kept::new(self.counters)), ..self }
+    }
+
+    /// The same host for other collectors, with the same counters.
+    pub fn beside(&self) -> Self {
+        Self { counters: Arc::clone(&self.counters), ..Self::new(self.roots.clone()) }
+    }
+
+    /// Counters of its PMUs.
+    pub fn counters(&self) -> &dyn Counters {
+        self.counters.as_ref()
+    }
+
+    /// Whether it is the kernel this runs on, and no recording is made of it.
+    pub fn is_live(&self) -> bool {
+        self.live
     }
 
     /// What its collectors want done before they read.

@@ -17,7 +17,11 @@ use serde::{Serialize, Serializer};
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::MemoryMetrics;
+use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::perf::{Derived, EventMetrics, Overview, Running};
+use crate::power::{DomainPower, HostPower};
+use crate::resctrl::MonitorMetrics;
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
@@ -28,6 +32,15 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         ConnectionMetrics::DEFS,
         DeviceMetrics::DEFS,
         PartitionMetrics::DEFS,
+        Overview::DEFS,
+        EventMetrics::DEFS,
+        Running::DEFS,
+        Derived::DEFS,
+        HostPower::DEFS,
+        DomainPower::DEFS,
+        HostTraffic::DEFS,
+        SocketTraffic::DEFS,
+        MonitorMetrics::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -132,6 +145,12 @@ pub enum Kept {
         /// Digits after the point with which it is reported.
         decimals: u32,
     },
+    /// What was counted since the sample before: values as those of a gauge, whose sum over any time is what was counted in
+    /// it.
+    Amount {
+        /// Digits after the point with which it is reported.
+        decimals: u32,
+    },
     /// Not its values: they are the increase of a counter per second.
     Rate {
         /// Id of the counter, of the same object.
@@ -184,8 +203,22 @@ pub enum Unit {
     Milliseconds,
     /// Millions of cycles per second.
     Megahertz,
+    /// Billions of cycles per second.
+    Gigahertz,
+    /// So many for each cycle.
+    PerCycle,
+    /// So many for 1,000 instructions.
+    PerThousandInstructions,
+    /// Things that happen, per second.
+    EventsPerSecond,
+    /// 1 for yes, 0 for no.
+    Flag,
     /// Degrees Celsius.
     Celsius,
+    /// Units of energy: a watt for a second.
+    Joules,
+    /// Units of power: a joule per second.
+    Watts,
     /// Not a number.
     Text,
 }
@@ -205,7 +238,14 @@ impl Unit {
             Self::FaultsPerSecond => "faults/s",
             Self::Milliseconds => "ms",
             Self::Megahertz => "MHz",
+            Self::Gigahertz => "GHz",
+            Self::PerCycle => "per cycle",
+            Self::PerThousandInstructions => "per 1,000 instructions",
+            Self::EventsPerSecond => "events/s",
+            Self::Flag => "0 or 1",
             Self::Celsius => "°C",
+            Self::Joules => "J",
+            Self::Watts => "W",
             Self::Text => "string",
         }
     }
@@ -239,6 +279,14 @@ impl Field for u64 {
 
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         each(None, Value::Integer(*self));
+    }
+}
+
+impl Field for bool {
+    const DECIMALS: u32 = 0;
+
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Integer((*self).into()));
     }
 }
 
@@ -408,6 +456,9 @@ macro_rules! metrics {
         )
     };
     (@kept $prefix:literal $kind:ident $type:ty, counter32) => { $crate::catalog::Kept::Counter32 };
+    (@kept $prefix:literal $kind:ident $type:ty, amount) => {
+        $crate::catalog::Kept::Amount { decimals: <$type as $crate::catalog::Field>::DECIMALS }
+    };
     (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident) => {
         $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)) }
     };
@@ -481,7 +532,15 @@ mod tests {
                 _ if name.ends_with("bytes_per_sec") => Unit::BytesPerSecond,
                 "pgpgin_per_sec" | "pgpgout_per_sec" => Unit::KilobytesPerSecond,
                 "pswpin_per_sec" | "pswpout_per_sec" => Unit::PagesPerSecond,
-                _ if name.ends_with("fault_per_sec") => Unit::FaultsPerSecond,
+                _ if name.ends_with("fault_per_sec") || name == "page_faults_per_sec" => {
+                    Unit::FaultsPerSecond
+                }
+                "running_pct" => Unit::Percent,
+                "available" => Unit::Flag,
+                "ipc" => Unit::PerCycle,
+                _ if name.ends_with("_ghz") => Unit::Gigahertz,
+                _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
+                "context_switches_per_sec" | "cpu_migrations_per_sec" => Unit::EventsPerSecond,
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
@@ -493,6 +552,8 @@ mod tests {
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_mhz") => Unit::Megahertz,
                 _ if name.ends_with("_celsius") => Unit::Celsius,
+                _ if name.ends_with("_joules") => Unit::Joules,
+                _ if name.ends_with("watts") => Unit::Watts,
                 "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
                     Unit::Percent
                 }

@@ -478,3 +478,44 @@ impl Pass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// So many users with one password, and tries from so many sources.
+    const USERS: u32 = 20;
+    const TRIES: u32 = 200;
+
+    #[tokio::test]
+    async fn a_user_who_is_not_there_is_refused_as_slowly_as_one_who_is() {
+        let data = tempfile::tempdir().unwrap();
+        let hash = hash_password("correct horse").unwrap();
+        let add = |accounts: &mut Accounts| {
+            (0..USERS).try_for_each(|number| {
+                accounts.add_user(&format!("user {number}"), Role::Viewer, hash.clone())
+            })
+        };
+        AccountsFile::of(data.path()).change(add).unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        let mut times = [Vec::new(), Vec::new()];
+        for number in 0..TRIES {
+            let is_known = number % 2 == 0;
+            let of = if is_known { "user" } else { "nobody" };
+            let user = format!("{of} {}", number / 2 % USERS);
+            let source = Source::from(Some(Ipv4Addr::from(0x0a00_0000 + number).into()));
+            let began = Instant::now();
+            let refused = access.log_in(&user, "wrong password".to_owned().into(), source).await;
+            assert!(matches!(refused, Err(Refused::Wrong)), "{user}: {refused:?}");
+            times[usize::from(is_known)].push(began.elapsed());
+        }
+        let [unknown, known] = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1000.0
+        });
+        println!("median of known {known:.2} ms, of unknown {unknown:.2} ms");
+        assert!((0.8..=1.25).contains(&(known / unknown)), "{known} and {unknown} ms");
+    }
+}

@@ -3,6 +3,7 @@
 mod layers;
 mod listen;
 mod live;
+mod perf;
 mod table;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Span};
-use perfwatch_collect::{Options as Collect, Roots, perf};
+use perfwatch_collect::{Options as Collect, Roots};
 use perfwatch_store::Options;
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -26,11 +27,12 @@ use crate::cli::Overrides;
 use crate::exposure::Words;
 use crate::http::TlsFiles;
 
-pub(crate) use layers::{Configuration, Described, Given, Source, Value, Wrong};
+pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, Wrong};
 pub(crate) use listen::Listen;
 use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
-pub(crate) use table::Kind;
+pub(crate) use perf::PerfOverrides;
+pub(crate) use table::{Kind, SETTINGS};
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -73,7 +75,7 @@ impl Settings {
 
     fn merge(overrides: &Overrides, file: File) -> Self {
         let defaults = Roots::default();
-        let collect = Arc::new(file.collect());
+        let collect = Arc::new(file.collect(overrides));
         let path = |given: &Option<PathBuf>, filed: Option<PathBuf>, default: PathBuf| {
             given.clone().or(filed).unwrap_or(default)
         };
@@ -146,36 +148,22 @@ struct File {
     interval: Option<Interval>,
     listen: Option<OneOrMore>,
     log: Option<LogLevel>,
-    metrics: Metrics,
     tls: Tls,
     http: Http,
     collectors: Collectors,
-    perf: Perf,
+    perf: perf::Perf,
+    metrics: Metrics,
     path: FilePaths,
     storage: Storage,
 }
 
 impl File {
-    fn collect(&self) -> Collect {
+    fn collect(&self, overrides: &Overrides) -> Collect {
         let is_off = |(_, wanted): &(&String, &bool)| !**wanted;
-        let defaults = perf::Settings::default();
+        let off = self.collectors.0.iter().filter(is_off);
         Collect {
-            disabled: self
-                .collectors
-                .0
-                .iter()
-                .filter(is_off)
-                .map(|(name, _)| name.clone())
-                .collect(),
-            perf: perf::Settings {
-                enabled: self.perf.enabled.unwrap_or(defaults.enabled),
-                cpus: self.perf.cpus.clone().map_or(defaults.cpus, |cpus| cpus.0),
-                source: match self.perf.source {
-                    None => defaults.source,
-                    Some(PerfSource::Native) => perf::Means::Native,
-                    Some(PerfSource::PerfStat) => perf::Means::PerfStat,
-                },
-            },
+            disabled: off.map(|(name, _)| name.clone()).collect(),
+            perf: self.perf.settings(&overrides.perf),
         }
     }
 }
@@ -195,33 +183,6 @@ impl TryFrom<BTreeMap<String, bool>> for Collectors {
             None => Ok(Self(wanted)),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Perf {
-    enabled: Option<bool>,
-    cpus: Option<PerfCpus>,
-    source: Option<PerfSource>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-struct PerfCpus(perf::Cpus);
-
-impl TryFrom<String> for PerfCpus {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PerfSource {
-    Native,
-    PerfStat,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -494,9 +455,9 @@ mod tests {
         let lines: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("# ")).collect();
         let is_set = |line: &&str| line.split(' ').nth(1) == Some("=");
         let set: Vec<_> = lines.into_iter().filter(is_set).collect();
-        assert_eq!(set.len(), table::SETTINGS.len(), "{set:#?}");
+        assert_eq!(set.len(), SETTINGS.len(), "{set:#?}");
         let without = Settings::merge(&Overrides::default(), File::default());
-        for (line, setting) in set.iter().zip(table::SETTINGS) {
+        for (line, setting) in set.iter().zip(SETTINGS) {
             let settings = Settings::merge(&Overrides::default(), file(line).unwrap());
             let same = matches!(setting.fallback, table::Fallback::Value(_));
             assert_eq!(settings == without, same, "{line}");
@@ -508,7 +469,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
         };
         for name in known("nothing = 1") {
-            if table::SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
+            if SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
                 continue;
             }
             for below in known(&format!("{name}.nothing = 1")) {
@@ -529,16 +490,17 @@ mod tests {
         (dir, configuration)
     }
 
-    fn change(key: &str, value: Value) -> BTreeMap<String, Option<Value>> {
+    fn change(key: &str, value: SettingValue) -> BTreeMap<String, Option<SettingValue>> {
         BTreeMap::from([(key.to_owned(), Some(value))])
     }
 
     #[test]
     fn what_was_saved_holds_below_the_file_and_comes_back_after_a_restart() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| SettingValue::Text(text.to_owned());
         let (dir, configuration) = configuration("storage.keep_raw = '9d'", "");
         let changed = configuration.with(&change("interval", text("1s"))).unwrap();
-        let changed = changed.with(&change("collectors.network", Value::Bool(false))).unwrap();
+        let changed =
+            changed.with(&change("collectors.network", SettingValue::Bool(false))).unwrap();
         let changed = changed.with(&change("perf.cpus", text("0-1"))).unwrap();
         changed.save().unwrap();
         let again = Configuration::load(&Overrides {
@@ -562,13 +524,17 @@ mod tests {
 
     #[test]
     fn a_change_that_makes_no_sense_changes_nothing() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| SettingValue::Text(text.to_owned());
         let (_dir, configuration) = configuration("storage.keep_raw = '9d'", "");
         for (key, value, says) in [
             ("interval", text("100ms"), "interval: interval `100ms`: must be from 500ms to 60s"),
-            ("interval", Value::Bool(true), "interval: invalid type"),
+            ("interval", SettingValue::Bool(true), "interval: invalid type"),
             ("intervall", text("1s"), "intervall: there is no such setting"),
-            ("collectors.gpu", Value::Bool(true), "collectors.gpu: there is no such setting"),
+            (
+                "collectors.gpu",
+                SettingValue::Bool(true),
+                "collectors.gpu: there is no such setting",
+            ),
             ("collectors.cpu", text("yes"), "collectors.cpu: invalid type"),
             ("listen", text("[::1]:1"), "listen: it holds from the next start on"),
             ("perf.cpus", text("7-2"), "perf.cpus: `7-2` ends before it begins"),
@@ -579,11 +545,12 @@ mod tests {
             ("\u{1b}[2J", text("x"), "\\u{1b}[2J: there is no such setting"),
         ] {
             let mut changes = change(key, value);
-            changes.insert("collectors.disk".to_owned(), Some(Value::Bool(false)));
+            changes.insert("collectors.disk".to_owned(), Some(SettingValue::Bool(false)));
             let wrong = configuration.with(&changes).unwrap_err().to_string();
             assert!(wrong.starts_with(says), "{wrong}");
         }
-        let off = configuration.with(&change("collectors.disk", Value::Bool(false))).unwrap();
+        let off =
+            configuration.with(&change("collectors.disk", SettingValue::Bool(false))).unwrap();
         assert_eq!(off.settings().collect.disabled.len(), 1);
         let on = off.with(&BTreeMap::from([("collectors.disk".to_owned(), None)])).unwrap();
         assert_eq!(on.settings(), configuration.settings());

@@ -11,6 +11,7 @@ use serde::Serialize;
 const LEAST_WINDOW: Duration = Duration::from_secs(5);
 
 /// What this process takes.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Footprint {
     /// Of one CPU, since it was asked for before, at least five seconds ago. Null in the first moments.

@@ -17,6 +17,8 @@ use perfwatch_collect::network::{
     NetworkReading, StateCounts, parse_net_dev, parse_snmp_established, parse_sockstat,
     parse_tcp_table,
 };
+use perfwatch_collect::power::{Power, PowerReading};
+use perfwatch_collect::resctrl::{Resctrl, ResctrlReading};
 
 use crate::hosts::fixture;
 
@@ -64,6 +66,18 @@ fn reading_memory_allocates_nothing() {
     let mut memory = Memory::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
     let mut reading = MemoryReading::default();
     assert_eq!(allocations(|| memory.read(&mut reading).unwrap()), 0);
+}
+
+/// Files of meters, too. (Counters of a recording are a file that is read anew each time.)
+#[test]
+fn reading_meters_allocates_nothing() {
+    let host = Arc::new(Host::recorded(&fixture("zen3", "t0")));
+    let (mut power, mut reading) = (Power::new(&host), PowerReading::default());
+    assert_eq!(allocations(|| power.read(&mut reading).unwrap()), 0);
+    let host = Arc::new(Host::recorded(&fixture("laptop", "t0")));
+    let (mut resctrl, mut reading) = (Resctrl::new(&host), ResctrlReading::default());
+    // What is not there is said again, at no more than an allocation.
+    assert!(allocations(|| resctrl.read(&mut reading).is_err()) <= 10);
 }
 
 /// Deriving makes what is reported: names, and nodes of the maps.

@@ -37,6 +37,7 @@ pub(crate) const MAX_TOKENS: usize = 100;
 const MAX_NAME_BYTES: usize = 64;
 
 /// What a user may do.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -47,6 +48,7 @@ pub(crate) enum Role {
 }
 
 /// What an API token may do.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -14,6 +14,10 @@ use super::secret::{Secret, random};
 const MEMORY_KIB: u32 = 19 << 10;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// Blocks of 1 KiB that memory is asked for, of which no more than needed are touched: glibc gives what is larger than 32
+/// MiB back as soon as it is free, and keeps what is smaller, for every thread that ever hashed.
+const RESERVED_BLOCKS: usize = 33 << 10;
 
 /// Shortest and longest password, in bytes. Hashing reads all of it.
 pub(crate) const MIN_BYTES: usize = 8;
@@ -45,19 +49,21 @@ pub(crate) enum Error {
     Failed,
 }
 
-fn argon2() -> Result<Argon2<'static>, Error> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| Error::Failed)?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
-
 /// Hashes a new password.
 pub(crate) fn hash(password: &str) -> Result<Secret, Error> {
     if !(MIN_BYTES..=MAX_BYTES).contains(&password.len()) {
         return Err(Error::Length);
     }
     let salt: [u8; 16] = random().map_err(|_| Error::Failed)?;
-    let hash: PasswordHash =
-        argon2()?.hash_password_with_salt(password.as_bytes(), &salt).map_err(|_| Error::Failed)?;
+    let failed = |_| Error::Failed;
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| Error::Failed)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).map_err(|_| Error::Failed)?,
+        salt: Some(Salt::new(&salt).map_err(failed)?),
+        hash: Some(argon2id(password, &salt, params)?),
+    };
     Ok(hash.to_string().into())
 }
 
@@ -67,8 +73,28 @@ fn verify(password: &str, hash: Option<&Secret>) -> Result<bool, Error> {
     let nobody = NOBODY.as_ref();
     let known = hash.or(nobody).ok_or(Error::Failed)?;
     let parsed = PasswordHash::new(known.reveal()).map_err(|_| Error::Failed)?;
-    let same = argon2()?.verify_password(password.as_bytes(), &parsed).is_ok();
+    let params = Params::try_from(&parsed).map_err(|_| Error::Failed)?;
+    let is_ours = parsed.algorithm == Algorithm::Argon2id.ident()
+        && parsed.version == Some(Version::V0x13.into())
+        && params.m_cost() <= MEMORY_KIB;
+    let (Some(salt), Some(right), true) = (parsed.salt, parsed.hash, is_ours) else {
+        return Err(Error::Failed);
+    };
+    // Outputs are compared in a time that does not depend on them.
+    let same = argon2id(password, &salt, params)? == right;
     Ok(same && hash.is_some())
+}
+
+fn argon2id(password: &str, salt: &[u8], params: Params) -> Result<Output, Error> {
+    let count = params.block_count();
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(count.max(RESERVED_BLOCKS)).map_err(|_| Error::Failed)?;
+    memory.resize(count, Block::new());
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut memory)
+        .map_err(|_| Error::Failed)?;
+    Output::new(&output).map_err(|_| Error::Failed)
 }
 
 /// The places for hashing.
@@ -146,6 +172,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn all_places_together_take_a_core_at_most() {
+        const WORK: std::time::Duration = std::time::Duration::from_millis(20);
+        const TURNS: u32 = 10;
+        let (hashing, began) = (Arc::new(Hashing::default()), Instant::now());
+        let mut turns = tokio::task::JoinSet::new();
+        for _ in 0..TURNS {
+            let hashing = Arc::clone(&hashing);
+            let work = || {
+                std::thread::sleep(WORK);
+                Ok(())
+            };
+            turns.spawn(async move { hashing.in_turn(work).await });
+        }
+        assert!(turns.join_all().await.into_iter().all(|done| done.is_ok()));
+        // Each works for as long as it rests, two at a time: but for the last two rests.
+        assert!(began.elapsed() >= WORK * (TURNS - 1), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
     async fn beyond_those_that_wait_everybody_is_refused() {
         let hashing = Hashing::default();
         let places = hashing.running.acquire_many(MAX_HASHES as u32).await.unwrap();
@@ -154,14 +199,14 @@ mod tests {
         let mut tries: Vec<_> = tries.map(Box::pin).collect();
         let mut refused = 0;
         for one in &mut tries {
-            refused += usize::from(futures_now(one).await == Some(Err(Error::Busy)));
+            refused += usize::from(at_once(one).await == Some(Err(Error::Busy)));
         }
         assert_eq!(refused, 5);
         drop(places);
     }
 
     /// What a future says at once, if anything.
-    async fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    async fn at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         tokio::select! {
             biased;
             said = future => Some(said),

@@ -24,6 +24,8 @@ const MAX_SAVED_BYTES: u64 = 64 << 10;
 const MAX_VALUE_BYTES: usize = 256;
 
 /// Who says so, the weakest first.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = SettingSource))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Source {
@@ -49,14 +51,15 @@ impl Source {
 }
 
 /// A value as JSON has it.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Value {
+pub(crate) enum SettingValue {
     Bool(bool),
     Text(String),
 }
 
-impl Value {
+impl SettingValue {
     fn of(setting: &Setting, text: &str) -> Self {
         match (setting.kind, text.parse()) {
             (Kind::Bool, Ok(value)) => Self::Bool(value),
@@ -72,7 +75,7 @@ impl Value {
     }
 }
 
-impl std::fmt::Display for Value {
+impl std::fmt::Display for SettingValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bool(value) => value.fmt(f),
@@ -119,8 +122,8 @@ pub(crate) enum Wrong {
 pub(crate) struct Described {
     pub(crate) setting: &'static Setting,
     /// None: what the setting's help says of nothing being said.
-    pub(crate) value: Option<Value>,
-    pub(crate) default: Option<Value>,
+    pub(crate) value: Option<SettingValue>,
+    pub(crate) default: Option<SettingValue>,
     pub(crate) source: Source,
 }
 
@@ -132,7 +135,7 @@ impl Described {
 }
 
 /// What was saved, by key.
-pub(crate) type Saved = BTreeMap<String, Value>;
+pub(crate) type Saved = BTreeMap<String, SettingValue>;
 
 /// Every layer.
 #[derive(Debug, Clone)]
@@ -224,7 +227,10 @@ impl Configuration {
     }
 
     /// The layers with something saved or, with None, not saved any more: all of it or nothing.
-    pub(crate) fn with(&self, changes: &BTreeMap<String, Option<Value>>) -> Result<Self, Wrong> {
+    pub(crate) fn with(
+        &self,
+        changes: &BTreeMap<String, Option<SettingValue>>,
+    ) -> Result<Self, Wrong> {
         let mut saved = self.saved.clone();
         for (key, value) in changes {
             let bad = |why: &str| Wrong::Bad { key: shown(key), why: why.to_owned() };
@@ -276,21 +282,21 @@ impl Configuration {
     pub(crate) fn describe(&self) -> impl Iterator<Item = Described> {
         SETTINGS.iter().map(|setting| {
             let default = match setting.fallback {
-                Fallback::Value(text) => Some(Value::of(setting, text)),
+                Fallback::Value(text) => Some(SettingValue::of(setting, text)),
                 Fallback::Otherwise(_) => None,
             };
             let source = self.source(setting);
             let value = match source {
                 Source::Default if setting.key == "storage.dir" => {
                     let dir = self.settings.data_dir().ok();
-                    dir.map(|dir| Value::Text(dir.display().to_string()))
+                    dir.map(|dir| SettingValue::Text(dir.display().to_string()))
                 }
                 Source::Default => default.clone(),
                 Source::Saved => self.saved.get(setting.key).cloned(),
                 Source::File => find(&self.file, setting.key).map(|value| plain(setting, value)),
                 Source::Environment | Source::CommandLine => {
                     let given = self.overrides.given.0.get(setting.key);
-                    given.map(|(_, text)| Value::of(setting, text))
+                    given.map(|(_, text)| SettingValue::of(setting, text))
                 }
             };
             Described { setting, value, default, source }
@@ -319,12 +325,12 @@ impl Configuration {
 }
 
 /// Whether a value makes sense for a setting.
-fn alone(key: &str, value: &Value) -> Result<(), Wrong> {
+fn alone(key: &str, value: &SettingValue) -> Result<(), Wrong> {
     let bad = |why: String| Wrong::Bad { key: shown(key), why };
     if !setting(key).is_some_and(|setting| setting.is_live) {
         return Err(bad("there is no such setting, or none that can be saved".to_owned()));
     }
-    if let Value::Text(text) = value
+    if let SettingValue::Text(text) = value
         && text.len() > MAX_VALUE_BYTES
     {
         return Err(bad(format!("a value has at most {MAX_VALUE_BYTES} bytes")));
@@ -376,14 +382,16 @@ fn overlay(below: &mut Table, above: &Table) {
 }
 
 /// A value of the file.
-fn plain(setting: &Setting, value: &toml::Value) -> Value {
+fn plain(setting: &Setting, value: &toml::Value) -> SettingValue {
     let text = |value: &toml::Value| match value {
         toml::Value::Boolean(value) => value.to_string(),
         // There are no others in a file that was understood.
         other => other.as_str().unwrap_or_default().to_owned(),
     };
     match value {
-        toml::Value::Array(all) => Value::Text(all.iter().map(text).collect::<Vec<_>>().join(", ")),
-        other => Value::of(setting, &text(other)),
+        toml::Value::Array(all) => {
+            SettingValue::Text(all.iter().map(text).collect::<Vec<_>>().join(", "))
+        }
+        other => SettingValue::of(setting, &text(other)),
     }
 }

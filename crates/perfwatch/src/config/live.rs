@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::Settings;
-use super::layers::{Configuration, Value, Wrong};
+use super::layers::{Configuration, SettingValue, Wrong};
 
 /// Why settings were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ impl LiveSettings {
     /// Saves changes and puts them in force: all of them or none.
     pub(crate) async fn change(
         &self,
-        changes: &BTreeMap<String, Option<Value>>,
+        changes: &BTreeMap<String, Option<SettingValue>>,
     ) -> Result<Arc<Configuration>, Refused> {
         let _changing = self.changing.lock().await;
         let changed = Arc::new(self.current().with(changes)?);

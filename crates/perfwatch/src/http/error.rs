@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::access::{AccountsError, Refused};
 
 /// An answer that says what is wrong and what to do about it.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     /// There is no page for each kind: `code` tells them apart.
@@ -21,6 +22,7 @@ pub(crate) struct Problem {
     /// For programs: stable, in lower case, words joined by hyphens.
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(value_type = Option<String>, nullable = false))]
     fix: Option<Cow<'static, str>>,
     #[serde(skip)]
     header: Option<Box<(HeaderName, HeaderValue)>>,

@@ -79,24 +79,10 @@ pub(crate) async fn check(
 fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let path = matched.as_ref().map(MatchedPath::as_str);
-    let mut rules = path.map(policy::rules).into_iter().flatten();
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let mut rules = path.map(policy::rules).into_iter().flatten();
     let need = rules.find(|rule| rule.method == *method).map(|rule| rule.need);
-    let tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
-    let host = host(request, &state.site)?;
-    let secure = if state.site.behind_proxy && !tls { None } else { Some(tls) };
-    let headers = request.headers();
-    let jar = Jar::new(&host, secure);
-    let cookie = jar.find(headers);
-    let is_page = need == Some(Need::Page) || path.is_none();
-    let asked = Asked {
-        host: &host,
-        secure,
-        // A browser's, for nothing else keeps cookies; so it says where it is.
-        must_tell: cookie.is_some() && (!method.is_safe() || headers.contains_key(header::UPGRADE)),
-        is_page: is_page && method.is_safe(),
-    };
-    from_here(headers, &asked)?;
+    let jar = from_here(request, &state.site, path.is_none())?;
 
     let Some(path) = path else { return Ok(()) };
     let Some(need) = need else {
@@ -105,13 +91,59 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
             .allow(allowed.join(", ")));
     };
-    let caller = state.access.caller(bearer(headers), cookie);
+    let headers = request.headers();
+    let caller = state.access.caller(bearer(headers), jar.find(headers));
     if !policy::may(&caller, need) {
         return Err(refusal(state, &caller, need));
     }
     request.extensions_mut().insert(Arc::new(caller));
     request.extensions_mut().insert(jar);
     Ok(())
+}
+
+/// Refuses what was not sent to this server by its name, or by a page from elsewhere, and says where a browser has
+/// its cookie. `is_page`: pages from elsewhere may link there.
+fn from_here(request: &Request, site: &Site, is_page: bool) -> Result<Jar, Problem> {
+    let host = host(request, site)?;
+    let tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
+    let secure = if site.behind_proxy && !tls { None } else { Some(tls) };
+    let headers = request.headers();
+    let elsewhere = |detail: &str| {
+        Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail)
+            .fix("ask from a page of this server, or from a program with an API token"))
+    };
+    let is = |name, value| single(headers, name) == Some(value);
+    let follows_link = is_page
+        && request.method().is_safe()
+        && is(SEC_FETCH_MODE, "navigate")
+        && is(SEC_FETCH_DEST, "document");
+    let told = headers.contains_key(SEC_FETCH_SITE);
+    let is_same = is(SEC_FETCH_SITE, "same-origin") || is(SEC_FETCH_SITE, "none");
+    if told && !is_same && !follows_link {
+        return elsewhere("asked by a page from elsewhere");
+    }
+    let jar = Jar::new(&host, secure);
+    if headers.contains_key(header::ORIGIN) {
+        let origin = single(headers, header::ORIGIN).and_then(|origin| origin.split_once("://"));
+        let same = origin.is_some_and(|(scheme, authority)| {
+            let fits = match secure {
+                Some(true) => scheme == "https",
+                Some(false) => scheme == "http",
+                None => scheme == "https" || scheme == "http",
+            };
+            fits && authority.eq_ignore_ascii_case(host.as_str())
+        });
+        if !same {
+            return elsewhere("asked by a page from elsewhere");
+        }
+    } else {
+        // Nothing but a browser keeps cookies, and a browser says where it is.
+        let matters = !request.method().is_safe() || headers.contains_key(header::UPGRADE);
+        if matters && !told && jar.find(headers).is_some() {
+            return elsewhere("a cookie was sent without saying from which page");
+        }
+    }
+    Ok(jar)
 }
 
 /// By which of its names this server is asked.
@@ -129,51 +161,6 @@ fn host(request: &Request, site: &Site) -> Result<Authority, Problem> {
         )
         .fix("ask for it by its address, by localhost, by the host's own name, or by one in http.allowed_hosts")
     })
-}
-
-/// What is asked, as far as it matters where a page is that asks it.
-struct Asked<'a> {
-    host: &'a Authority,
-    /// Whether the browser came over TLS. None: perhaps.
-    secure: Option<bool>,
-    /// Whether a browser must say that its page is ours.
-    must_tell: bool,
-    /// Whether pages from elsewhere may link here.
-    is_page: bool,
-}
-
-/// Refuses what a page from elsewhere sends.
-fn from_here(headers: &HeaderMap, asked: &Asked<'_>) -> Result<(), Problem> {
-    let elsewhere = |detail: &str| {
-        Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail)
-            .fix("ask from a page of this server, or from a program with an API token"))
-    };
-    let site = headers.contains_key(SEC_FETCH_SITE).then(|| single(headers, SEC_FETCH_SITE));
-    let is = |name, value| single(headers, name) == Some(value);
-    let follows_link =
-        asked.is_page && is(SEC_FETCH_MODE, "navigate") && is(SEC_FETCH_DEST, "document");
-    match site {
-        None | Some(Some("same-origin" | "none")) => {}
-        Some(_) if follows_link => {}
-        Some(_) => return elsewhere("asked by a page from elsewhere"),
-    }
-    if headers.contains_key(header::ORIGIN) {
-        let origin = single(headers, header::ORIGIN).and_then(|origin| origin.split_once("://"));
-        let same = origin.is_some_and(|(scheme, authority)| {
-            let fits = match asked.secure {
-                Some(true) => scheme == "https",
-                Some(false) => scheme == "http",
-                None => scheme == "https" || scheme == "http",
-            };
-            fits && authority.eq_ignore_ascii_case(asked.host.as_str())
-        });
-        if !same {
-            return elsewhere("asked by a page from elsewhere");
-        }
-    } else if asked.must_tell && site.is_none() {
-        return elsewhere("a cookie was sent without saying from which page");
-    }
-    Ok(())
 }
 
 /// The token that a program sends. One that is there and none of ours is nobody's.
@@ -229,4 +216,144 @@ fn is_ours(host: &Authority, site: &Site) -> bool {
     let known = ["localhost"].into_iter().chain(site.names.iter().map(String::as_str));
     bare.parse::<IpAddr>().is_ok()
         || known.into_iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    /// What a request is answered with: its method, page or not, and its headers, `name=value` by blanks; with `tls` or
+    /// `proxy`, over TLS or through a proxy. 200: let through.
+    fn check(method: &str, path: &str, with: &str) -> u16 {
+        let mut request = Request::builder().method(method).uri(path);
+        let mut site =
+            Site { names: vec!["db1".into(), "db1.example".into()], behind_proxy: false };
+        let mut peer = Peer { address: None, tls: false };
+        for one in with.split_whitespace() {
+            match one.split_once('=') {
+                None if one == "tls" => peer.tls = true,
+                None => site.behind_proxy = true,
+                Some((name, value)) => request = request.header(name, value.replace('~', " ")),
+            }
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(peer);
+        let checked = from_here(&request, &site, path == "/");
+        checked.map_or_else(|problem| problem.into_response().status().as_u16(), |_| 200)
+    }
+
+    #[test]
+    fn host_origin_and_fetch_metadata() {
+        let navigation = "sec-fetch-mode=navigate sec-fetch-dest=document";
+        let framed = "sec-fetch-mode=navigate sec-fetch-dest=iframe";
+        let api = "/api/v1/settings";
+        let cases: &[(&str, &str, &str, u16)] = &[
+            // By which name.
+            ("GET", api, "host=127.0.0.1:9909", 200),
+            ("GET", api, "host=[::1]:9909", 200),
+            ("GET", api, "host=10.0.0.7", 200),
+            ("GET", api, "host=[fe80::1]", 200),
+            ("GET", api, "host=localhost", 200),
+            ("GET", api, "host=LOCALHOST:1", 200),
+            ("GET", api, "host=localhost.:9909", 200),
+            ("GET", api, "host=db1:9909", 200),
+            ("GET", api, "host=DB1.example", 200),
+            ("GET", api, "", 421),
+            ("GET", api, "host=", 421),
+            ("GET", api, "host=evil.example", 421),
+            ("GET", api, "host=evil.example:9909", 421),
+            ("GET", api, "host=127.0.0.1.evil.example", 421),
+            ("GET", api, "host=localhost.evil.example", 421),
+            ("GET", api, "host=notlocalhost", 421),
+            ("GET", api, "host=db1.evil.example", 421),
+            ("GET", api, "host=db11", 421),
+            ("GET", api, "host=localhost..", 421),
+            ("GET", api, "host=db1@evil.example", 421),
+            ("GET", api, "host=evil@localhost", 421),
+            ("GET", api, "host=localhost host=evil.example", 421),
+            ("GET", api, "host=localhost host=localhost", 421),
+            ("GET", api, "host=local~host", 421),
+            ("GET", api, "host=127.0.0.1/", 421),
+            ("GET", api, "host=2130706433", 421),
+            ("GET", api, "host=0x7f.1", 421),
+            ("GET", "http://evil.example/", "host=localhost", 421),
+            ("GET", "http://localhost/", "host=localhost", 200),
+            ("GET", "http://localhost:1/", "host=localhost", 421),
+            // From which page.
+            ("GET", api, "host=localhost:9909 origin=http://localhost:9909", 200),
+            ("GET", api, "host=localhost:9909 origin=http://LOCALHOST:9909", 200),
+            ("POST", api, "host=localhost:9909 origin=http://localhost:9909", 200),
+            ("POST", api, "host=localhost:9909", 200),
+            ("GET", api, "host=localhost:9909 origin=http://localhost:9910", 403),
+            ("GET", api, "host=localhost:9909 origin=http://localhost", 403),
+            ("GET", api, "host=localhost:9909 origin=http://127.0.0.1:9909", 403),
+            ("GET", api, "host=localhost:9909 origin=https://localhost:9909", 403),
+            ("GET", api, "host=localhost:9909 origin=http://evil.example", 403),
+            ("GET", api, "host=localhost:9909 origin=http://localhost:9909.evil.example", 403),
+            ("GET", api, "host=localhost:9909 origin=http://localhost:9909/", 403),
+            ("GET", api, "host=localhost:9909 origin=http://evil@localhost:9909", 403),
+            ("GET", api, "host=localhost:9909 origin=null", 403),
+            ("GET", api, "host=localhost:9909 origin=", 403),
+            ("GET", api, "host=localhost:9909 origin=file://", 403),
+            ("GET", api, "host=localhost:9909 origin=ws://localhost:9909", 403),
+            ("GET", api, "host=localhost:9909 origin=localhost:9909", 403),
+            (
+                "GET",
+                api,
+                "host=localhost:9909 origin=http://localhost:9909 origin=http://localhost:9909",
+                403,
+            ),
+            ("GET", api, "tls host=db1 origin=https://db1", 200),
+            ("GET", api, "tls host=db1 origin=http://db1", 403),
+            ("GET", api, "proxy host=db1 origin=https://db1", 200),
+            ("GET", api, "proxy host=db1 origin=http://db1", 200),
+            ("GET", api, "proxy host=db1 origin=https://evil.example", 403),
+            ("GET", "/", "host=localhost origin=http://evil.example", 403),
+            // With a cookie.
+            ("GET", api, "host=localhost:1 cookie=perfwatch-1=x", 200),
+            ("POST", api, "host=localhost:1 cookie=perfwatch-1=x", 403),
+            ("PUT", api, "host=localhost:1 cookie=perfwatch-1=x", 403),
+            ("DELETE", api, "host=localhost:1 cookie=perfwatch-1=x", 403),
+            ("GET", api, "host=localhost:1 cookie=perfwatch-1=x upgrade=websocket", 403),
+            ("PUT", api, "host=localhost:1 cookie=perfwatch-1=x sec-fetch-site=same-origin", 200),
+            ("PUT", api, "host=localhost:1 cookie=perfwatch-1=x sec-fetch-site=cross-site", 403),
+            ("PUT", api, "host=localhost:1 cookie=perfwatch-1=x origin=http://localhost:1", 200),
+            ("PUT", api, "host=localhost:1 cookie=perfwatch-2=x", 200),
+            ("PUT", api, "tls host=db1 cookie=__Host-perfwatch=x", 403),
+            (
+                "GET",
+                api,
+                "host=localhost:1 cookie=perfwatch-1=x upgrade=websocket origin=http://localhost:1",
+                200,
+            ),
+            // What the browser says of the page.
+            ("GET", api, "host=localhost sec-fetch-site=none", 200),
+            ("GET", api, "host=localhost sec-fetch-site=same-origin", 200),
+            ("GET", api, "host=localhost sec-fetch-site=same-site", 403),
+            ("GET", api, "host=localhost sec-fetch-site=cross-site", 403),
+            ("GET", api, "host=localhost sec-fetch-site=cross-site origin=http://localhost", 403),
+            ("GET", api, "host=localhost sec-fetch-site=new-word", 403),
+            ("GET", api, "host=localhost sec-fetch-site=none sec-fetch-site=none", 403),
+            ("POST", api, "host=localhost sec-fetch-site=none", 200),
+            ("GET", "/", "host=localhost sec-fetch-site=cross-site", 403),
+        ];
+        for (method, path, with, status) in cases {
+            assert_eq!(check(method, path, with), *status, "{method} {path} {with}");
+        }
+        for (method, path, how, status) in [
+            ("GET", "/", navigation, 200),
+            ("HEAD", "/", navigation, 200),
+            ("POST", "/", navigation, 403),
+            ("GET", "/", framed, 403),
+            ("GET", api, navigation, 403),
+            ("GET", api, framed, 403),
+        ] {
+            for from in ["cross-site", "same-site"] {
+                let with = format!("host=localhost sec-fetch-site={from} {how}");
+                assert_eq!(check(method, path, &with), status, "{method} {path} {with}");
+            }
+        }
+    }
 }

@@ -17,6 +17,5 @@ pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         (header::CONTENT_TYPE, HeaderValue::from_static(format.content_type())),
         (header::VARY, HeaderValue::from_static("accept")),
     ];
-    let node_names = state.settings.current().settings().node_names;
-    (headers, frame.page(format, node_names)).into_response()
+    (headers, frame.page(format, state.settings.current().settings().node_names)).into_response()
 }

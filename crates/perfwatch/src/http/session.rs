@@ -17,6 +17,7 @@ use super::server::Peer;
 use crate::access::{Caller, Login, Role, Scope, Secret};
 
 /// Who is logged in.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Session {
     /// Null of a token, and where nobody needs to log in.
@@ -30,6 +31,7 @@ pub(crate) struct Session {
 }
 
 /// How a caller is known.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Auth {
@@ -57,28 +59,36 @@ impl Session {
 }
 
 /// What is sent to log in.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Credentials {
     user: String,
+    #[cfg_attr(test, schema(value_type = String))]
     password: Secret,
 }
 
 /// What is sent to make the first user.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FirstUser {
     /// What stands behind `#` in the setup link.
+    #[cfg_attr(test, schema(value_type = String))]
     token: Secret,
     user: String,
+    #[cfg_attr(test, schema(value_type = String))]
     password: Secret,
 }
 
 /// What is sent to change a password.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Passwords {
+    #[cfg_attr(test, schema(value_type = String))]
     current: Secret,
+    #[cfg_attr(test, schema(value_type = String))]
     new: Secret,
 }
 

@@ -13,9 +13,10 @@ use super::error::Problem;
 use super::json::JsonBody;
 use super::server::Peer;
 use crate::access::{Action, Caller, Entry, Source as Place};
-use crate::config::{Configuration, Described, Kind, Refused, Source, Value, Wrong};
+use crate::config::{Configuration, Described, Kind, Refused, SettingValue, Source, Wrong};
 
 /// Every setting.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Settings {
     settings: Vec<Setting>,
@@ -24,17 +25,19 @@ pub(crate) struct Settings {
 }
 
 /// A setting and what it is.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 struct Setting {
     key: &'static str,
     /// Null: what `help` says of nothing being said.
-    value: Option<Value>,
+    value: Option<SettingValue>,
     /// Null: what `help` says of nothing being said.
-    default: Option<Value>,
+    default: Option<SettingValue>,
     source: Source,
     help: &'static str,
     kind: &'static str,
     /// The words it may be, of a choice. Null of anything else.
+    #[cfg_attr(test, schema(value_type = Option<Vec<String>>))]
     choices: Option<&'static [&'static str]>,
     applies: Applies,
     /// Whether it can be changed here.
@@ -42,6 +45,7 @@ struct Setting {
 }
 
 /// When a change holds.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Applies {
@@ -112,7 +116,7 @@ pub(crate) async fn put(
     State(state): State<AppState>,
     Extension(caller): Extension<Arc<Caller>>,
     Extension(peer): Extension<Peer>,
-    JsonBody(changes): JsonBody<BTreeMap<String, Option<Value>>>,
+    JsonBody(changes): JsonBody<BTreeMap<String, Option<SettingValue>>>,
 ) -> Result<Json<Settings>, Problem> {
     let changed = state.settings.change(&changes).await?;
     let said = changes.iter().map(|(key, value)| match value {

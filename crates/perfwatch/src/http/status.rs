@@ -42,13 +42,16 @@ impl Watched {
 }
 
 /// How PerfWatch is doing.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     version: &'static str,
     started_ms: i64,
     now_ms: i64,
+    #[cfg_attr(test, schema(value_type = super::openapi::HostInfo))]
     host: HostInfo,
     /// As in the snapshot's status; empty before the first.
+    #[cfg_attr(test, schema(value_type = BTreeMap<String, super::openapi::Section>))]
     sections: BTreeMap<&'static str, Section>,
     #[serde(rename = "self")]
     footprint: Footprint,
@@ -58,6 +61,7 @@ pub(crate) struct Status {
 }
 
 /// The history.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 struct StoreStatus {
     dir: Option<String>,
@@ -78,6 +82,7 @@ struct StoreStatus {
 }
 
 /// One tier of the history.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 struct TierStatus {
     name: &'static str,
@@ -89,6 +94,7 @@ struct TierStatus {
 }
 
 /// Who is connected.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 struct Clients {
     /// Live streams.
@@ -98,9 +104,11 @@ struct Clients {
 }
 
 /// Something that works here, or does not: a line of `perfwatch doctor`.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 struct Capability {
     name: String,
+    #[cfg_attr(test, schema(value_type = super::openapi::State))]
     state: SectionState,
     reason: String,
     fix: Option<String>,

@@ -14,12 +14,15 @@ use super::server::Peer;
 use crate::access::{Caller, Scope, Secret, Token};
 
 /// Every token.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Tokens {
     tokens: Vec<Entry>,
 }
 
 /// A token, without the token.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = Token))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Entry {
     id: String,
@@ -38,17 +41,22 @@ impl From<Token> for Entry {
 }
 
 /// A token that was just made: the only time that it is shown.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct NewToken {
     #[serde(flatten)]
     entry: Entry,
+    #[cfg_attr(test, schema(value_type = String))]
     token: Secret,
 }
 
 /// What is sent to make a token.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = WantedToken))]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
+    #[cfg_attr(test, schema(example = "backup", min_length = 1, max_length = 64))]
     name: String,
     scope: Scope,
 }

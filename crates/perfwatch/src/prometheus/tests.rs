@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use perfwatch_metrics::Snapshot;
 use perfwatch_metrics::disk::PartitionMetrics;
+use perfwatch_metrics::network::InterfaceMetrics;
 use proptest::prelude::*;
 
 use super::*;
@@ -132,7 +133,8 @@ fn the_rest_beyond_a_limit_has_no_counters() {
     let mut snapshot = of_recording("vm");
     let interfaces = snapshot.network.as_mut().unwrap().interfaces.as_mut().unwrap();
     let (_, first) = interfaces.first_key_value().unwrap();
-    interfaces.insert(ALL_OTHERS.to_owned(), first.clone());
+    let rest = InterfaceMetrics { bytes_recv_per_sec: Some(1.0), ..first.clone() };
+    interfaces.insert(ALL_OTHERS.to_owned(), rest);
     for node_names in [true, false] {
         let text = page(Format::Text, &snapshot, node_names);
         let told: Vec<_> = text.lines().filter(|line| line.contains(ALL_OTHERS)).collect();

@@ -290,10 +290,14 @@ fn memory_threads_and_descriptors_stay_flat() {
         }
     };
     rounds(300);
-    let (before, rss_kib) = (least(), server.process.rss_kib());
+    let (before, rss_kib) = (least(), server.process.memory_kib("RssAnon"));
     rounds(1500);
     assert_eq!(least(), before);
-    let grown = server.process.rss_kib().saturating_sub(rss_kib);
+    let grown = server.process.memory_kib("RssAnon").saturating_sub(rss_kib);
     assert!(grown <= 1024, "grew by {grown} KiB over 1500 requests");
-    assert!(server.process.rss_kib() <= 15 * 1024, "{} KiB", server.process.rss_kib());
+    assert!(
+        server.process.memory_kib("RssAnon") <= 8 * 1024,
+        "{} KiB",
+        server.process.memory_kib("RssAnon")
+    );
 }

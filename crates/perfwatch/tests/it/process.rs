@@ -96,10 +96,11 @@ impl Running {
         fs::read_dir(format!("/proc/{}/{directory}", self.0.id())).unwrap().count()
     }
 
-    /// Its resident memory.
-    pub(crate) fn rss_kib(&self) -> u64 {
+    /// Memory in KiB, by its name in /proc/PID/status. `RssAnon` is without code, of which a build for tests has several
+    /// times as much.
+    pub(crate) fn memory_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
@@ -112,7 +113,13 @@ pub(crate) struct Server {
     pub(crate) data: tempfile::TempDir,
     /// Everything that it printed and logged.
     said: Arc<Mutex<Vec<u8>>>,
-    _quiet: RwLockReadGuard<'static, ()>,
+    _beside: Beside,
+}
+
+/// Who may run at the same time.
+enum Beside {
+    Quiet { _guard: RwLockReadGuard<'static, ()> },
+    Nobody { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Server {
@@ -139,13 +146,27 @@ impl Server {
         )
     }
 
+    /// As [`Server::guarded`], with nobody else beside it.
+    pub(crate) fn guarded_alone(data: tempfile::TempDir) -> Self {
+        let alone = Beside::Nobody { _guard: noise() };
+        Self::launch_beside(alone, perfwatch(), data, &["--log", "debug", "--interval", "500ms"])
+    }
+
     /// With the interval that was saved.
     pub(crate) fn start_saved(data: tempfile::TempDir, arguments: &[&str]) -> Self {
         Self::launch(perfwatch(), data, &[&["--no-auth"], arguments].concat())
     }
 
-    fn launch(mut command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
-        let quiet = quiet();
+    fn launch(command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::launch_beside(Beside::Quiet { _guard: quiet() }, command, data, arguments)
+    }
+
+    fn launch_beside(
+        beside: Beside,
+        mut command: Command,
+        data: tempfile::TempDir,
+        arguments: &[&str],
+    ) -> Self {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
@@ -180,7 +201,7 @@ impl Server {
                 }
             });
         }
-        Self { process, address, data, said, _quiet: quiet }
+        Self { process, address, data, said, _beside: beside }
     }
 
     /// Waits for a line of the log that says this, and returns it.

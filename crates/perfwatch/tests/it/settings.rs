@@ -140,7 +140,7 @@ fn status_says_what_doctor_says_and_what_serving_takes() {
     }
     assert!(status["now_ms"].as_i64() >= status["started_ms"].as_i64());
     let (takes, store) = (&status["self"], &status["store"]);
-    let rss = server.process.rss_kib() * 1024;
+    let rss = server.process.memory_kib("VmRSS") * 1024;
     let reported = takes["rss_bytes"].as_u64().unwrap();
     assert!(reported.abs_diff(rss) < rss / 2, "{reported} and {rss}");
     assert!(takes["threads"].as_u64().unwrap().abs_diff(server.process.count("task") as u64) <= 4);
