@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
+use crate::access::{log_in, make_token, with_users};
 use crate::process::{Server, fixture, skipped};
 
 /// Runs a check, unless what it needs is missing.
@@ -72,9 +73,17 @@ fn names_and_values_are_those_of_node_exporter() {
 /// A token that may scrape and nothing else; a recorded server beside this host, for what this host does not have.
 #[test]
 fn prometheus_scrapes_what_was_sampled() {
-    let server = Server::start(&[]);
+    let server = Server::guarded(with_users(&[("ada", "admin")]), &[]);
+    let admin = log_in(&server, "ada");
+    let [read, scrape] = ["read", "scrape"].map(|scope| {
+        let header = make_token(&server, &admin, scope);
+        header.trim().rsplit(' ').next().unwrap().to_owned()
+    });
     let other = serving(&fixture("server128").join("t1"), &[]);
-    check("scrape", Some("prometheus"), &[&url(&server), &url(&other)]);
+    let here = format!("http://{}", server.address);
+    let tokens = ["--token", &read, "--scrape-token", &scrape];
+    let urls = [here.as_str(), &url(&other)];
+    check("scrape", Some("prometheus"), &[&urls[..], &tokens].concat());
 }
 
 /// Interfaces and mount points of any name that the kernel may have.
