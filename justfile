@@ -38,6 +38,14 @@ test-package: package
 docs:
     UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch -- the_document_of_metrics the_file_with_every_setting openapi
 
+# Build the page anew
+web:
+    cd web && npm ci --ignore-scripts && npm run types && npm run build
+
+# Take the pictures of the page anew, on a host at work
+pictures:
+    cd web && PICTURES=../docs/images npx playwright test pictures
+
 # Look at the recorded snapshots that changed, and accept them
 accept:
     INSTA_UPDATE=always cargo test --package perfwatch-collect --test it fixtures
