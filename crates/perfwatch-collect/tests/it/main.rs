@@ -8,5 +8,6 @@ mod bad_input;
 mod fake_kernel;
 mod fixtures;
 mod hosts;
+mod meters;
 mod perf;
 mod perf_live;

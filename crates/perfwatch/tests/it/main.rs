@@ -2,14 +2,25 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod access;
 mod answers;
 mod commands;
+mod connections;
+mod contract;
 mod database;
+mod deadlines;
 mod faults;
+mod flood;
 mod history;
 mod http;
 mod live;
 mod parity;
 mod perf;
 mod process;
+mod roles;
+mod secrets;
+mod settings;
 mod storage_faults;
+mod systemd;
+mod tls;
+mod unix_socket;
