@@ -7,7 +7,7 @@ Prints a page of Markdown, or with --write makes it docs/benchmarks.md. Everythi
 every round, and compared within the round: a machine that is slower for a minute is slower for all of them.
 Costs are CPU time, user and system, of all threads. Nothing else should run meanwhile. Takes five minutes.
 
-What stands in docs/benchmarks.md between SOAK_START and SOAK_END is written by hand, and kept.
+What stands in docs/benchmarks.md between SOAK_START and SOAK_END is written by hand or by other commands, and kept.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 //!
 //! perf counts by its own clock, so a tick takes the intervals that have ended since the one before: most often one, now and
 //! then none or two. What is reported goes by the length that perf gives, not by that of the tick.
+//!
+//! perf does not notice that CPUs come or go, so it is begun anew when the kernel's list of them is another. A CPU that goes and
+//! comes back between two ticks is missed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -81,7 +84,7 @@ impl PerfStat {
 
 impl Source for PerfStat {
     fn name(&self) -> &'static str {
-        "perf stat"
+        "perf-stat"
     }
 
     fn read(&mut self, into: &mut Totals) -> Result<(), Error> {

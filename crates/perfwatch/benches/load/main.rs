@@ -86,7 +86,15 @@ impl Server {
     fn start(tls: bool) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--interval", "1s", "--data"]);
+        command.args([
+            "serve",
+            "--no-auth",
+            "--listen",
+            "127.0.0.1:0",
+            "--interval",
+            "1s",
+            "--data",
+        ]);
         command.arg(data.path()).stderr(Stdio::piped());
         let mut connector = None;
         if tls {
@@ -114,7 +122,8 @@ impl Server {
         }
         // Its log must go on being read, or it blocks.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        let address = line.split("://").nth(1).unwrap_or_default().trim().parse()?;
+        let address = line.split("://").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = address.ok_or("no address")?.parse()?;
         Ok(Self { process, target: Target { address, tls: connector }, _data: data })
     }
 
@@ -256,7 +265,10 @@ async fn dribbling() -> Result<Value> {
     eprintln!("load: {DRIBBLING} dribbling connections");
     let server = Server::start(false)?;
     let address = server.target.address;
-    get(address).await?;
+    // There is none before the first sample.
+    while get(address).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
     let alone_kib = server.memory_kib("VmRSS")?;
     let mut connections = JoinSet::new();
     for _ in 0..DRIBBLING {

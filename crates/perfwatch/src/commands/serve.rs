@@ -62,7 +62,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     }
     let settings = &configuration.settings().clone();
     // First, so that a second instance leaves before it samples.
-    let listeners = listen(settings).await?;
+    let listeners = listen(settings)?;
     let tls = settings.tls_files()?.map(Tls::load).transpose()?.map(Arc::new);
     let hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
@@ -82,8 +82,8 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     }
     notify.ready(settings.interval);
     access.offer_setup(&urls);
-    tokio::spawn(reload(hangup, tls.clone()));
     notify.ready(settings.interval);
+    tokio::spawn(reload(hangup, tls.clone()));
 
     let hostname = host.info().hostname;
     let site = Site {
@@ -148,7 +148,7 @@ fn pace(settings: &Settings) -> Pace {
     Pace { interval: settings.interval, options: Arc::clone(&settings.collect) }
 }
 
-async fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
+fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for address in &settings.listen {
         let reachable = match address {
@@ -160,7 +160,7 @@ async fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
         {
             return Err(anyhow!(reason));
         }
-        let listener = Listener::bind(address).await;
+        let listener = Listener::bind(address);
         listeners.push(listener.with_context(|| format!("listening on {address}"))?);
     }
     Ok(listeners)

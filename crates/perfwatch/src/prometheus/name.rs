@@ -30,20 +30,19 @@ const fn base(unit: Unit) -> Base {
         Unit::BytesPerSecond => ("bytes", "bytes_per_second", Scale::Tens(0)),
         Unit::KilobytesPerSecond => ("", "bytes_per_second", Scale::Kibi),
         Unit::Count => ("count", "", Scale::Tens(0)),
-        Unit::PacketsPerSecond | Unit::FaultsPerSecond | Unit::EventsPerSecond => {
-            ("", "per_second", Scale::Tens(0))
-        }
+        Unit::PacketsPerSecond | Unit::FaultsPerSecond => ("", "per_second", Scale::Tens(0)),
         Unit::OperationsPerSecond => ("iops", "operations_per_second", Scale::Tens(0)),
         Unit::PagesPerSecond => ("", "pages_per_second", Scale::Tens(0)),
         Unit::Milliseconds => ("ms", "seconds", Scale::Tens(-3)),
         Unit::Megahertz => ("mhz", "hertz", Scale::Tens(6)),
         Unit::Gigahertz => ("ghz", "hertz", Scale::Tens(9)),
+        Unit::PerCycle | Unit::Flag => ("", "", Scale::Tens(0)),
+        Unit::PerThousandInstructions => ("mpki", "per_instruction", Scale::Tens(-3)),
+        Unit::EventsPerSecond => ("", "per_second", Scale::Tens(0)),
         Unit::Celsius => ("celsius", "celsius", Scale::Tens(0)),
         Unit::Joules => ("joules", "joules", Scale::Tens(0)),
         Unit::Watts => ("watts", "watts", Scale::Tens(0)),
-        Unit::PerCycle | Unit::PerThousandInstructions | Unit::Flag | Unit::Text => {
-            ("", "", Scale::Tens(0))
-        }
+        Unit::Text => ("", "", Scale::Tens(0)),
     };
     Base { word, suffix, scale }
 }

@@ -34,7 +34,8 @@ fn ids(snapshot: &Value) -> BTreeSet<String> {
         }
     }
     let mut ids = BTreeSet::new();
-    for section in ["cpu", "memory", "network", "disk", "perf_events"].iter().chain(&MAYBE) {
+    let sections = ["cpu", "memory", "network", "disk", "perf_events"].iter().chain(&MAYBE);
+    for section in sections.filter(|section| !snapshot[section].is_null()) {
         walk(&snapshot[section], section, &mut ids);
     }
     ids
@@ -47,22 +48,22 @@ const MAYBE: [&str; 3] = ["power", "memory_bandwidth", "resctrl"];
 fn a_snapshot_holds_every_metric_of_the_specification_by_its_name() {
     let snapshot: Value =
         serde_json::from_str(&stdout(perfwatch().args(["snapshot", "--json"]))).unwrap();
+    let absent = |section: &str| MAYBE.contains(&section) && snapshot[section].is_null();
     if snapshot["perf_events"]["derived"].is_null() {
         return skipped("every metric of a snapshot", &snapshot["perf_events"]["error"]);
     }
-    let absent = |section: &str| MAYBE.contains(&section) && snapshot[section].is_null();
     let golden = include_str!("../../../perfwatch-metrics/golden_ids.txt")
         .lines()
         .filter(|id| !absent(id.split('.').next().unwrap()))
         .map(str::to_owned)
         .collect();
     assert_eq!(ids(&snapshot), golden);
-    assert!(snapshot["perf_events"]["status"].is_string());
     for section in MAYBE.iter().filter(|section| absent(section)) {
         let state = &snapshot["status"][section]["state"];
         assert!(["unavailable", "denied"].map(Value::from).contains(state), "{section}: {state}");
         assert!(snapshot["status"][section]["reason"].is_string(), "{section}");
     }
+    assert!(snapshot["perf_events"]["status"].is_string());
     assert!(snapshot["cpu"]["usage_percent"].is_number(), "rates are there");
     assert!(snapshot["memory"]["pgfault_per_sec"].is_number());
 }
@@ -79,6 +80,35 @@ fn a_table_holds_a_line_for_each_series() {
         assert!(table.contains(id), "{id}\n{table}");
     }
     assert!(!table.contains('\x1b'));
+}
+
+/// Counters of another host's PMUs are never this host's.
+#[test]
+fn a_recorded_host_shows_its_own_meters() {
+    let paths = |host: &str| {
+        let dir = fixture(host).join("t0");
+        [("procfs", dir.join("proc")), ("sysfs", dir.join("sys")), ("rootfs", dir)]
+            .map(|(root, path)| format!("--path.{root}={}", path.display()))
+    };
+    let table = |host: &str| {
+        let table = stdout(perfwatch().args(["snapshot", "--over", "100ms"]).args(paths(host)));
+        table
+            .split('\n')
+            .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+    };
+    let server = table("intel2s");
+    for line in [
+        "power.source powercap",
+        "power.packages_watts 0.00 W",
+        "power.domains.energy_joules{domain=\"package-1\"} 123456 J",
+        "memory_bandwidth.source uncore_imc",
+        "resctrl.monitors.llc_occupancy_bytes{monitor=\"web/mon_L3_00\"} 4.50 MiB",
+        "resctrl.monitors.web/mon_L3_01.mbm_total_bytes: unavailable: the kernel says Unavailable",
+    ] {
+        assert!(server.iter().any(|shown| shown == line), "{line}\n{server:#?}");
+    }
+    assert!(table("zen4").contains(&"power.source power PMU".to_owned()));
 }
 
 #[test]

@@ -16,6 +16,13 @@ fn open(server: &Server) -> WebSocket<TcpStream> {
     client(format!("ws://{}/api/v1/live", server.address), server.connect()).unwrap().0
 }
 
+/// With a buffer that holds little of what is not read.
+fn open_slow(server: &Server) -> WebSocket<TcpStream> {
+    let stream = server.connect();
+    set_socket_recv_buffer_size(&stream, 4096).unwrap();
+    client(format!("ws://{}/api/v1/live", server.address), stream).unwrap().0
+}
+
 fn next(live: &mut WebSocket<TcpStream>) -> Value {
     loop {
         if let Message::Text(text) = live.read().unwrap() {
@@ -89,15 +96,17 @@ fn a_client_that_does_not_read_skips_to_the_newest_and_is_told() {
     let roots = [root("procfs", "proc"), root("sysfs", "sys"), root("rootfs", "")];
     let server = Server::start(&roots.each_ref().map(String::as_str));
     server.snapshot();
-    let stream = server.connect();
-    set_socket_recv_buffer_size(&stream, 4096).unwrap();
-    let mut slow = client(format!("ws://{}/api/v1/live", server.address), stream).unwrap().0;
-    let mut quick = open(&server);
-    assert_eq!(next(&mut slow)["type"], "hello");
-    assert_eq!(next(&mut quick)["type"], "hello");
-    for _ in 0..15 {
-        assert_eq!(next(&mut quick)["missed"], 0, "others are not held up");
+    let mut all_slow: Vec<_> = (0..10).map(|_| open_slow(&server)).collect();
+    let mut all_quick: Vec<_> = (0..10).map(|_| open(&server)).collect();
+    for live in all_slow.iter_mut().chain(&mut all_quick) {
+        assert_eq!(next(live)["type"], "hello");
     }
+    for _ in 0..15 {
+        for quick in &mut all_quick {
+            assert_eq!(next(quick)["missed"], 0, "others are not held up");
+        }
+    }
+    let mut slow = all_slow.pop().unwrap();
     let mut missed = 0;
     let mut last = next(&mut slow)["seq"].as_u64().unwrap();
     while missed == 0 {
@@ -107,6 +116,25 @@ fn a_client_that_does_not_read_skips_to_the_newest_and_is_told() {
         assert_eq!(seq, last + 1 + missed, "holes are told");
         last = seq;
     }
+}
+
+#[test]
+fn two_hundred_clients_take_little_memory() {
+    let server = Server::start(&[]);
+    server.snapshot();
+    let open_some = |count| -> Vec<_> { (0..count).map(|_| open(&server)).collect() };
+    let mut first = open_some(10);
+    let everybody_has_a_frame = |all: &mut [WebSocket<TcpStream>]| {
+        for live in all {
+            while next(live)["type"] != "snapshot" {}
+        }
+    };
+    everybody_has_a_frame(&mut first);
+    let before = server.process.memory_kib("RssAnon");
+    let mut all = open_some(200);
+    everybody_has_a_frame(&mut all);
+    let each = server.process.memory_kib("RssAnon").saturating_sub(before) / 200;
+    assert!(each <= 64, "{each} KiB a client");
 }
 
 #[test]

@@ -20,6 +20,9 @@ use crate::perf::{Absence, Cpus};
 /// So many intervals without a count are too many: the section says so, and perf is begun anew.
 const PATIENCE_INTERVALS: u32 = 3;
 
+/// perf opens a counter for each event and CPU before it prints anything: 1.6 s on 256 CPUs.
+const LONGEST_OPENING: Duration = Duration::from_secs(5);
+
 /// What perf may print in one interval, counts and messages together. 17 events take 1.3 kB, on two kinds of CPU 3 kB.
 pub(super) const MAX_OUTPUT_BYTES: usize = 64 << 10;
 
@@ -30,7 +33,7 @@ const MAX_MESSAGE_BYTES: usize = 1 << 10;
 const QUIET: Duration = Duration::from_millis(50);
 
 /// Pauses before perf is begun anew: doubled each time, until it counts again.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What to run.
@@ -44,11 +47,22 @@ pub(super) struct Plan {
     pub(super) cpus: Cpus,
 }
 
+impl Plan {
+    /// How long a perf that counts may be silent.
+    fn patience(&self) -> Duration {
+        self.interval.saturating_mul(PATIENCE_INTERVALS)
+    }
+
+    /// How long one that was just begun may be.
+    fn opening(&self) -> Duration {
+        self.patience().max(LONGEST_OPENING)
+    }
+}
+
 /// Has a `perf stat` running until it is dropped.
 #[derive(Debug)]
 pub(super) struct Keeper {
     shared: Arc<Shared>,
-    patience: Duration,
 }
 
 /// What the thread and its owner know of each other.
@@ -63,22 +77,31 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     totals: Totals,
-    /// When the totals grew. At first, when the thread began.
-    grew: Instant,
+    /// When the totals grew, or perf was begun to make them grow.
+    since: Instant,
+    /// How long that may be ago.
+    patience: Duration,
     /// Why they do not grow. None again as soon as they do.
     trouble: Option<Trouble>,
+}
+
+impl State {
+    /// How long perf may still take. Err when that is over.
+    fn left(&self) -> Result<Duration, Trouble> {
+        self.patience.checked_sub(self.since.elapsed()).ok_or(Trouble::Silent(self.patience))
+    }
 }
 
 impl Keeper {
     /// Begins, and goes on counting from these totals. Fails only when the system gives no thread.
     pub(super) fn start(plan: Plan, totals: Totals) -> io::Result<Self> {
-        let patience = plan.interval * PATIENCE_INTERVALS;
-        let state = State { totals, grew: Instant::now(), trouble: None };
+        let (since, patience) = (Instant::now(), plan.opening());
+        let state = State { totals, since, patience, trouble: None };
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared { state: Mutex::new(state), stop });
-        let keeping = Keeping { plan, patience, shared: Arc::clone(&shared) };
+        let keeping = Keeping { plan, shared: Arc::clone(&shared) };
         std::thread::Builder::new().name("perf-stat".to_owned()).spawn(move || keeping.run())?;
-        Ok(Self { shared, patience })
+        Ok(Self { shared })
     }
 
     /// What was counted so far, whatever has come of it since.
@@ -93,9 +116,7 @@ impl Keeper {
             return Err(trouble.clone());
         }
         // The thread may itself be stuck, with a program that does not start.
-        if state.grew.elapsed() > self.patience {
-            return Err(Trouble::Silent(self.patience));
-        }
+        state.left()?;
         into.clone_from(&state.totals);
         Ok(())
     }
@@ -124,7 +145,6 @@ impl Shared {
 #[derive(Debug)]
 struct Keeping {
     plan: Plan,
-    patience: Duration,
     shared: Arc<Shared>,
 }
 
@@ -141,17 +161,14 @@ impl Keeping {
     fn run(self) {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            let begun = Instant::now();
-            let trouble = match self.once() {
-                Ok(()) => return,
-                Err(trouble) => trouble,
-            };
-            let counted = {
+            let before = self.begin();
+            let Err(trouble) = self.once() else { return };
+            let after = {
                 let mut state = self.shared.state();
                 state.trouble = Some(trouble);
-                state.grew > begun
+                state.totals.at
             };
-            if counted {
+            if after > before {
                 pause = SHORTEST_PAUSE;
             }
             if self.shared.stopped_within(pause) {
@@ -159,6 +176,13 @@ impl Keeping {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Gives a perf its time to open counters. Up to when the totals are.
+    fn begin(&self) -> Duration {
+        let mut state = self.shared.state();
+        (state.since, state.patience) = (Instant::now(), self.plan.opening());
+        state.totals.at
     }
 
     /// One perf, from its start to its end. Ok when it was wanted no more.
@@ -178,12 +202,11 @@ impl Keeping {
     /// Takes what perf prints until one of the two ends it.
     fn listen(&self, child: &mut Child, messages: &mut Vec<u8>) -> End {
         let mut intervals = Intervals::default();
-        let begun = Instant::now();
-        let (mut window, mut room) = (begun, MAX_OUTPUT_BYTES);
+        let (mut window, mut room) = (Instant::now(), MAX_OUTPUT_BYTES);
         loop {
-            let grew = self.shared.state().grew.max(begun);
-            let Some(patience) = self.patience.checked_sub(grew.elapsed()) else {
-                return End::Trouble(Trouble::Silent(self.patience));
+            let patience = match self.shared.state().left() {
+                Ok(patience) => patience,
+                Err(trouble) => return End::Trouble(trouble),
             };
             let mut fds = [
                 PollFd::new(&self.shared.stop, PollFlags::IN),
@@ -192,7 +215,7 @@ impl Keeping {
             ];
             let time = if intervals.is_open() { QUIET } else { patience };
             let quiet = match wait(&mut fds, time) {
-                Ok(ready) => ready == 0,
+                Ok(quiet) => quiet,
                 Err(error) => return End::Trouble(Trouble::NotHeard(error.to_string())),
             };
             if fds.first().is_some_and(|stop| !stop.revents().is_empty()) {
@@ -224,17 +247,18 @@ impl Keeping {
     fn add(&self, interval: &Interval) {
         let mut state = self.shared.state();
         add(&mut state.totals, interval);
-        state.grew = Instant::now();
+        (state.since, state.patience) = (Instant::now(), self.plan.patience());
         state.trouble = None;
     }
 }
 
-/// Waits for one of them, at most so long. Says how many are ready; none as well when a signal came.
-fn wait(fds: &mut [PollFd<'_>], time: Duration) -> io::Result<usize> {
+/// Waits for one of them, at most so long. Whether that time passed and nothing came.
+fn wait(fds: &mut [PollFd<'_>], time: Duration) -> io::Result<bool> {
     let time = Timespec::try_from(time).map_err(io::Error::other)?;
     match poll(fds, Some(&time)) {
-        Err(rustix::io::Errno::INTR) => Ok(0),
-        answer => Ok(answer?),
+        // A signal says nothing of them.
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        answer => Ok(answer? == 0),
     }
 }
 
@@ -266,6 +290,8 @@ fn add(totals: &mut Totals, interval: &Interval) {
     };
     let events = totals.events.iter_mut().zip(&mut totals.absent);
     for ((number, count), (total, absent)) in (1..).zip(&interval.counts).zip(events) {
+        // perf gives every event its turns by itself.
+        total.group = number;
         *absent = None;
         match *count {
             Count::NotSupported => *absent = Some(Absence::NotSupported),
@@ -277,8 +303,6 @@ fn add(totals: &mut Totals, interval: &Interval) {
                 total.count = total.count.saturating_add(value);
                 total.running = total.running.saturating_add(running_ns);
                 total.enabled = total.enabled.saturating_add(enabled_ns);
-                // perf gives every event its turns by itself. Those that never had to wait counted at the same times.
-                total.group = if running_ns == enabled_ns { 0 } else { number };
             }
         }
     }

@@ -17,7 +17,7 @@ use super::*;
 use crate::Roots;
 use crate::perf::Total;
 
-const INTERVAL: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a source is given to show what is waited for: long, for a machine that has much else to do.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -114,10 +114,10 @@ fn what_perf_prints_is_what_is_read() {
     let totals = fake.totals();
     assert_eq!(totals.at, Duration::from_secs(1));
     let total = |count, running, group| Total { count, enabled: 2_000_500_000, running, group };
-    assert_eq!(totals.event(Event::CpuClock), total(2_000_500_000, 2_000_500_000, 0));
+    assert_eq!(totals.event(Event::CpuClock), total(2_000_500_000, 2_000_500_000, 1));
     assert_eq!(totals.event(Event::Cycles), total(700, 1_000_250_000, 5));
-    assert_eq!(totals.event(Event::Instructions), total(30, 2_000_500_000, 0));
-    assert_eq!(totals.event(Event::LlcLoads), total(0, 0, 0));
+    assert_eq!(totals.event(Event::Instructions), total(30, 2_000_500_000, 6));
+    assert_eq!(totals.event(Event::LlcLoads), total(0, 0, 11));
     let absent = |event: Event| totals.absent[event as usize].clone();
     assert_eq!(absent(Event::Branches), Some(Absence::NotSupported));
     assert_eq!(absent(Event::PageFaults), Some(Absence::UserOnly));
@@ -135,7 +135,7 @@ fn intervals_add_up() {
     assert_eq!(totals.at, Duration::from_millis(3500));
     assert_eq!(
         totals.event(Event::Cycles),
-        Total { count: 30, enabled: 600, running: 600, group: 0 }
+        Total { count: 30, enabled: 600, running: 600, group: 5 }
     );
 }
 
@@ -159,7 +159,7 @@ fn perf_gets_fixed_arguments_and_no_environment() {
     fake.wait(|_| done.exists().then_some(()));
     let events = Event::ALL.map(Event::name).join(",");
     let arguments =
-        ["stat", "-x,", "--log-fd", "1", "-I", "200", "-C", "0-1", "-e", events.as_str()];
+        ["stat", "-x,", "--log-fd", "1", "-I", "500", "-C", "0-1", "-e", events.as_str()];
     assert_eq!(fake.lines("arguments"), arguments, "CPU 7 is not online");
     assert_eq!(fake.lines("environment"), ["LC_ALL=C"]);
     let group = fake.lines("group").concat();
@@ -207,9 +207,21 @@ fn a_perf_that_dies_is_told_of_and_begun_anew() {
 }
 
 #[test]
+fn the_pauses_before_perf_is_begun_anew_grow() {
+    let begun = Instant::now();
+    let Some(mut fake) = Fake::new("exit 1") else { return };
+    let pids = fake.dir.path().join("pids");
+    fake.wait(|_| {
+        let starts = fs::read_to_string(&pids).unwrap_or_default().lines().count();
+        (starts == 3).then_some(())
+    });
+    assert!(begun.elapsed() >= keeper::SHORTEST_PAUSE * 3, "one pause, and one twice as long");
+}
+
+#[test]
 fn a_perf_that_hangs_is_told_of_and_killed() {
     let Some(mut fake) = Fake::new("sleep 1000 & echo $! >$dir/child; wait") else { return };
-    assert_eq!(fake.trouble(), "perf stat has printed no count for 0.6 s");
+    assert_eq!(fake.trouble(), "perf stat has printed no count for 5.0 s");
     fake.gone(&fake.lines("pids")[0]);
     fake.gone(&fake.lines("child")[0]);
     let pids = fake.dir.path().join("pids");
@@ -220,7 +232,7 @@ fn a_perf_that_hangs_is_told_of_and_killed() {
 fn a_perf_that_hangs_later_is_told_of_as_well() {
     let Some(mut fake) = Fake::new(&format!("{ONE_INTERVAL} exec sleep 1000")) else { return };
     fake.totals();
-    assert_eq!(fake.trouble(), "perf stat has printed no count for 0.6 s");
+    assert_eq!(fake.trouble(), "perf stat has printed no count for 1.5 s");
 }
 
 #[test]

@@ -12,14 +12,15 @@ use rustix::fs::{Mode, chmod};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tracing::warn;
 
-use super::places::Source;
+use super::places::{MAX_CONNECTIONS, Source};
 use crate::config::Listen;
 
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that the kernel keeps until they are accepted, if it allows so many (net.core.somaxconn). One more has to
+/// try again after a second, so there is room for a burst of as many as may be open at all.
+const BACKLOG: u32 = 2 * MAX_CONNECTIONS as u32;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -46,14 +47,12 @@ impl Accepted {
 
 impl Listener {
     /// Begins to listen.
-    pub(crate) async fn bind(address: &Listen) -> anyhow::Result<Self> {
+    pub(crate) fn bind(address: &Listen) -> anyhow::Result<Self> {
         match address {
             Listen::Tcp(address) => {
-                let listener = TcpListener::bind(address).await;
-                Ok(Self::Tcp(
-                    listener
-                        .context("is another PerfWatch running there? --listen takes another")?,
-                ))
+                let listener = bind_port(*address);
+                let hint = "is another PerfWatch running there? --listen takes another";
+                Ok(Self::Tcp(listener.context(hint)?))
             }
             Listen::Unix(path) => {
                 let (listener, file) = bind_file(path)?;
@@ -108,6 +107,14 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+fn bind_port(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Or a restart would have to wait for connections of the run before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// A socket at this path that its owner and group may connect to.
 fn bind_file(path: &Path) -> anyhow::Result<(StdUnixListener, SocketFile)> {
     remove_stale(path)?;
@@ -118,7 +125,7 @@ fn bind_file(path: &Path) -> anyhow::Result<(StdUnixListener, SocketFile)> {
         SocketFile { path: path.to_owned(), identity: identity(&fs::symlink_metadata(path)?) };
     // Nobody can connect before it listens.
     chmod(path, Mode::from_raw_mode(0o660)).context("setting its mode")?;
-    listen(&socket, BACKLOG)?;
+    listen(&socket, BACKLOG as i32)?;
     Ok((socket.into(), file))
 }
 
