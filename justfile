@@ -24,7 +24,7 @@ bench:
 
 # Write the generated documents anew
 docs:
-    UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch the_document_of_metrics
+    UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch -- the_document_of_metrics the_file_with_every_setting openapi
 
 # Look at the recorded snapshots that changed, and accept them
 accept:

@@ -146,7 +146,7 @@ def measure_node_exporter() -> Figures:
 
 
 def serve_command(perfwatch: Path, data: str) -> list[str | Path]:
-    arguments = ["--interval", SERVE_INTERVAL, "--listen", "127.0.0.1:0", "--data", data]
+    arguments = ["--no-auth", "--interval", SERVE_INTERVAL, "--listen", "127.0.0.1:0", "--data", data]
     return [perfwatch, "serve", *arguments]
 
 

@@ -27,7 +27,7 @@ TICKS_PER_PONG = 20
 
 def main() -> None:
     minutes = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-    command = [PERFWATCH, "serve", "--interval", "1s", "--listen", "127.0.0.1:0", "--data"]
+    command = [PERFWATCH, "serve", "--no-auth", "--interval", "1s", "--listen", "127.0.0.1:0", "--data"]
     with (
         tempfile.TemporaryDirectory(dir=PERFWATCH.parent) as data,
         running([*command, data], stderr=subprocess.PIPE, text=True) as process,

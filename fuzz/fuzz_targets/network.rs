@@ -17,5 +17,7 @@ fuzz_target!(|texts: (&[u8], &[u8])| {
     for interface in report.metrics.interfaces.iter().flat_map(|interfaces| interfaces.values()) {
         assert!(interface.bytes_recv_per_sec.is_none_or(|rate| rate >= 0.0));
     }
-    assert!(report.metrics.interfaces.is_none_or(|interfaces| interfaces.len() <= MAX_INTERFACES + 1));
+    assert!(
+        report.metrics.interfaces.is_none_or(|interfaces| interfaces.len() <= MAX_INTERFACES + 1)
+    );
 });

@@ -23,8 +23,8 @@ pub trait Collector: Send + 'static {
     /// of two ticks ago and is overwritten whole.
     fn read(&mut self, into: &mut Self::Reading) -> Result<(), Error>;
 
-    /// Computes. `before` is the previous reading and the time since; None on the first tick and after a failed
-    /// one: then every rate is None. Gives the same answer for the same readings.
+    /// Computes. `before` is the previous reading and the time since; None on the first tick and after one that
+    /// failed or came too late: then every rate is None. Gives the same answer for the same readings.
     fn derive(
         before: Option<(&Self::Reading, Duration)>,
         now: &Self::Reading,
@@ -68,6 +68,12 @@ impl<C: Collector> Tracker<C> {
     /// Of a collector that was made otherwise.
     pub fn of(collector: C) -> Self {
         Self { collector, before: None, spare: C::Reading::default() }
+    }
+
+    /// Forgets the previous reading, for nothing was reported of it: what is derived next must not come from what nobody
+    /// was shown and history does not have.
+    pub fn forget(&mut self) {
+        self.before = None;
     }
 
     /// Reads, and derives from this reading and the one before. With the time between the two, in whole microseconds: no

@@ -10,7 +10,7 @@ mod sensors;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch_metrics::cpu::CpuMetrics;
+use perfwatch_metrics::cpu::{Activity, CpuMetrics, CpuTimes, TICKS_PER_SECOND};
 
 use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
@@ -31,6 +31,10 @@ pub struct CpuReading {
     pub total: CpuTimes,
     /// By the kernel's number; None for one that is offline.
     pub cores: Vec<Option<CpuTimes>>,
+    /// As `cores`, but never falling.
+    steady: Vec<Option<CpuTimes>>,
+    /// What follows the CPUs.
+    activity: Activity,
     /// Sum over /proc/interrupts.
     interrupts: Option<u64>,
     sensors: SensorReading,
@@ -39,10 +43,6 @@ pub struct CpuReading {
     pub truncated: bool,
 }
 
-/// Time in ticks since boot by what it was spent on: user, nice, system, idle, iowait, irq, softirq, steal,
-/// guest, guest_nice.
-pub type CpuTimes = [u64; 10];
-
 const USER: usize = 0;
 const SYSTEM: usize = 2;
 const IDLE: usize = 3;
@@ -50,10 +50,15 @@ const IOWAIT: usize = 4;
 const IRQ: usize = 5;
 const SOFTIRQ: usize = 6;
 
+/// idle and iowait that fell by more are those of a CPU that was away and counts from the start again.
+const LARGEST_FALL: u64 = 3 * TICKS_PER_SECOND;
+
 /// Collects [`CpuMetrics`].
 #[derive(Debug)]
 pub struct Cpu {
     stat: KernelFile,
+    /// The times as they were last told.
+    steady: Vec<Option<CpuTimes>>,
     interrupts: KernelFile,
     sensors: Sensors,
 }
@@ -66,6 +71,7 @@ impl Collector for Cpu {
     fn new(host: &Arc<Host>) -> Self {
         Self {
             stat: host.procfs("stat"),
+            steady: Vec::new(),
             interrupts: host.procfs("interrupts"),
             sensors: Sensors::new(host),
         }
@@ -74,6 +80,8 @@ impl Collector for Cpu {
     fn read(&mut self, into: &mut CpuReading) -> Result<(), Error> {
         into.problems.clear();
         self.stat.parse(|text| parse_stat(text, into))?;
+        steady(&mut self.steady, &into.cores);
+        into.steady.clone_from(&self.steady);
         into.interrupts = match self.interrupts.parse(parse_interrupts) {
             Ok(sum) => Some(sum),
             Err(error) => {
@@ -106,6 +114,8 @@ impl Collector for Cpu {
             temperature_celsius: sensors.temperature_celsius.clone(),
             temperature_sensors: sensors.temperature_sensors.clone(),
             interrupts: now.interrupts,
+            times: now.steady.clone(),
+            activity: now.activity,
         };
         let problems = now.problems.iter().chain(&sensors.problems).cloned().collect();
         Report { metrics, problems, truncated: now.truncated }
@@ -141,15 +151,40 @@ impl Spent {
     }
 }
 
-/// Reads the `cpu` lines of /proc/stat. They come first; what follows is skipped unread.
+/// Brings what was told of each CPU up to what is said of it now. To whoever computes rates of counters, one that falls
+/// was reset, so idle and iowait wait where they are until the kernel's have caught up.
+fn steady(told: &mut Vec<Option<CpuTimes>>, now: &[Option<CpuTimes>]) {
+    told.resize(now.len(), None);
+    for (told, now) in told.iter_mut().zip(now) {
+        let (Some(before), Some(times)) = (told.as_mut(), now) else {
+            *told = *now;
+            continue;
+        };
+        let fell = |mode: usize| {
+            let pair = before.get(mode).zip(times.get(mode));
+            pair.map_or(0, |(before, now)| before.saturating_sub(*now))
+        };
+        let reset =
+            fell(USER) > 0 || fell(SYSTEM) > 0 || fell(IDLE).max(fell(IOWAIT)) > LARGEST_FALL;
+        for (slot, ticks) in before.iter_mut().zip(times) {
+            *slot = if reset { *ticks } else { (*slot).max(*ticks) };
+        }
+    }
+}
+
+/// Reads /proc/stat: the `cpu` lines, which come first, and single numbers after them.
 pub fn parse_stat(text: &[u8], into: &mut CpuReading) -> Result<(), Malformed> {
     /// user, nice, system and idle: all that Linux 2.4 had.
     const FEWEST_COLUMNS: usize = 4;
     into.cores.clear();
     into.truncated = false;
+    into.activity = Activity::default();
     let mut total = None;
     for (index, line) in lines(text) {
-        let Some(rest) = line.strip_prefix(b"cpu") else { break };
+        let Some(rest) = line.strip_prefix(b"cpu") else {
+            parse_activity(line, &mut into.activity);
+            continue;
+        };
         let mut times = CpuTimes::default();
         let mut columns = words(rest);
         let cpu = if rest.first().is_some_and(u8::is_ascii_digit) { columns.next() } else { None };
@@ -178,6 +213,23 @@ pub fn parse_stat(text: &[u8], into: &mut CpuReading) -> Result<(), Malformed> {
     }
     into.total = total.ok_or_else(|| Malformed::at(0, "no line of all CPUs together"))?;
     Ok(())
+}
+
+/// Reads a line of /proc/stat after the CPUs: `ctxt 376933`; of `intr 273242 0 0 …` the sum. Other lines are skipped.
+fn parse_activity(line: &[u8], into: &mut Activity) {
+    let mut words = words(line);
+    let slot = match words.next().unwrap_or_default() {
+        b"intr" => &mut into.interrupts,
+        b"ctxt" => &mut into.context_switches,
+        b"btime" => &mut into.boot_time,
+        b"processes" => &mut into.forks,
+        b"procs_running" => &mut into.running,
+        b"procs_blocked" => &mut into.blocked,
+        _ => return,
+    };
+    *slot = words.next().and_then(number);
+    // It is a difference of two counters that are not read at once, and has been seen below zero.
+    into.blocked = into.blocked.filter(|blocked| *blocked <= u64::from(u32::MAX));
 }
 
 /// Sums the columns of /proc/interrupts, of which the first line says how many there are:
@@ -263,6 +315,41 @@ mod tests {
             metrics(one_off, "cpu 9 0 0 9\ncpu0 2 0 0 5\ncpu1 1 0 0 1\ncpu2 6 0 0 0\n").per_core[1],
             None
         );
+    }
+
+    #[test]
+    fn times_that_are_told_never_fall_by_a_little() {
+        let times = |user, idle, iowait| Some([user, 0, 0, idle, iowait, 0, 0, 0, 0, 0]);
+        let mut told = Vec::new();
+        for (now, tells) in [
+            (times(5, 100, 10), times(5, 100, 10)),
+            (times(6, 99, 8), times(6, 100, 10)),
+            (times(6, 101, 9), times(6, 101, 10)),
+            (None, None),
+            (times(7, 900, 9), times(7, 900, 9)),
+            (times(8, 500, 9), times(8, 500, 9)),
+            (times(1, 499, 9), times(1, 499, 9)),
+        ] {
+            steady(&mut told, &[now]);
+            assert_eq!(told, [tells]);
+        }
+        steady(&mut told, &[]);
+        assert_eq!(told, []);
+    }
+
+    #[test]
+    fn what_follows_the_cpus_is_read() {
+        let text = "cpu 1 2 3 4\nintr 273242 0 7\nctxt 376933\nbtime 1795689933\nprocesses 12\nprocs_running x\n\
+                    procs_blocked 18446744073709551615\nsoftirq 9 1\n";
+        let expected = Activity {
+            interrupts: Some(273_242),
+            context_switches: Some(376_933),
+            boot_time: Some(1_795_689_933),
+            forks: Some(12),
+            running: None,
+            blocked: None,
+        };
+        assert_eq!(stat(text).unwrap().activity, expected);
     }
 
     #[test]

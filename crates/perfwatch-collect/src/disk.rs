@@ -12,7 +12,7 @@ use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::limit::{ALL_OTHERS, fold_beyond, sum_rates};
-use crate::parse::{fill, lines, set_text, words};
+use crate::parse::{fill, lines, number, set_text, words};
 use crate::rate::{mean_ms, percent, units_per_second};
 use crate::rows::{Matcher, Named, Rows};
 
@@ -50,6 +50,8 @@ pub struct DeviceReading {
     pub writes: [u64; 4],
     /// Whether the kernel says how long they took. Partitions of old kernels do not.
     pub timed: bool,
+    /// What follows, as far as this kernel has it.
+    pub rest: [Option<u64>; 9],
 }
 
 impl Named for DeviceReading {
@@ -128,8 +130,8 @@ fn device_metrics(
     elapsed: Duration,
     now: &DeviceReading,
 ) -> DeviceMetrics {
-    let [read_count, _, read_sectors, read_time_ms] = now.reads;
-    let [write_count, _, write_sectors, write_time_ms] = now.writes;
+    let [read_count, reads_merged, read_sectors, read_time_ms] = now.reads;
+    let [write_count, writes_merged, write_sectors, write_time_ms] = now.writes;
     let rate = |unit: u64, of: fn(&DeviceReading) -> u64| {
         units_per_second(unit, of(before?), of(now), elapsed)
     };
@@ -151,6 +153,8 @@ fn device_metrics(
         write_time_ms,
         read_latency_ms: latency(|device| &device.reads),
         write_latency_ms: latency(|device| &device.writes),
+        merged: now.timed.then_some([reads_merged, writes_merged]),
+        rest: now.rest,
     }
 }
 
@@ -169,6 +173,12 @@ fn add_device(sum: &mut DeviceMetrics, one: &DeviceMetrics) {
     sum_rates(&mut sum.write_iops, one.write_iops);
     sum.read_latency_ms = None;
     sum.write_latency_ms = None;
+    for (sum, one) in sum.merged.iter_mut().flatten().zip(one.merged.unwrap_or_default()) {
+        add(sum, one);
+    }
+    for (sum, one) in sum.rest.iter_mut().zip(one.rest) {
+        *sum = sum.zip(one).map(|(sum, one)| sum.saturating_add(one));
+    }
 }
 
 fn partition_metrics(partition: &PartitionReading) -> PartitionMetrics {
@@ -178,6 +188,7 @@ fn partition_metrics(partition: &PartitionReading) -> PartitionMetrics {
     };
     let used = bytes(|blocks| blocks.blocks.saturating_sub(blocks.free));
     let free = bytes(|blocks| blocks.available);
+    let inodes = blocks.and_then(|blocks| blocks.inodes);
     PartitionMetrics {
         device: partition.device.clone(),
         fstype: partition.fstype.clone(),
@@ -188,6 +199,8 @@ fn partition_metrics(partition: &PartitionReading) -> PartitionMetrics {
         usage_percent: used
             .zip(free)
             .and_then(|(used, free)| percent(used, used.saturating_add(free))),
+        inodes,
+        read_only: partition.read_only,
     }
 }
 
@@ -216,9 +229,11 @@ pub fn parse_diskstats(text: &[u8], into: &mut Rows<DeviceReading>) -> Result<()
             let [reads, sectors_read, writes, sectors_written] = old;
             row.reads = [reads, 0, sectors_read, 0];
             row.writes = [writes, 0, sectors_written, 0];
+            row.rest = Default::default();
         } else {
             fill(&mut row.reads, columns.by_ref(), index)?;
-            fill(&mut row.writes, columns, index)?;
+            fill(&mut row.writes, columns.by_ref(), index)?;
+            row.rest = std::array::from_fn(|_| columns.next().and_then(number));
         }
     }
     Ok(())
@@ -248,9 +263,17 @@ mod tests {
         assert_eq!(names, ["sda", "sda1", "sdb", "sdc"]);
         for row in reading.devices.iter().filter(|row| row.name != "sda1") {
             assert_eq!((row.reads, row.writes), ([1, 2, 3, 4], [5, 6, 7, 8]));
+            let columns = match row.name.as_str() {
+                "sda" => 3,
+                "sdb" => 7,
+                _ => 9,
+            };
+            let rest = std::array::from_fn(|n| (n < columns).then_some(n as u64 + 9));
+            assert_eq!(row.rest, rest, "{}", row.name);
         }
         assert_eq!(reading.devices[1].reads, [1, 0, 3, 0]);
         assert_eq!(reading.devices[1].writes, [5, 0, 7, 0]);
+        assert_eq!(reading.devices[1].rest, [None; 9]);
     }
 
     #[test]

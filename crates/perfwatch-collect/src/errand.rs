@@ -25,8 +25,8 @@ pub(crate) struct Slow<T> {
 }
 
 struct State<T> {
-    /// None while it is under way.
-    work: Option<Box<dyn FnMut() -> T + Send>>,
+    /// None while it is under way. Is told whether its last answer was left lying.
+    work: Option<Box<dyn FnMut(bool) -> T + Send>>,
     under_way_since: Option<Instant>,
     /// The newest answer that was not taken yet.
     answer: Option<Answer<T>>,
@@ -46,7 +46,12 @@ pub(crate) struct Answer<T> {
 
 impl<T: Send + 'static> Slow<T> {
     /// An errand that was not run yet.
-    pub(crate) fn new(work: impl FnMut() -> T + Send + 'static) -> Arc<Self> {
+    pub(crate) fn new(mut work: impl FnMut() -> T + Send + 'static) -> Arc<Self> {
+        Self::told(move |_| work())
+    }
+
+    /// The same, of work that is told whether nobody took its last answer.
+    pub(crate) fn told(work: impl FnMut(bool) -> T + Send + 'static) -> Arc<Self> {
         let state = State {
             work: Some(Box::new(work)),
             under_way_since: None,
@@ -59,6 +64,17 @@ impl<T: Send + 'static> Slow<T> {
     /// The newest answer, once.
     pub(crate) fn take(&self) -> Option<Answer<T>> {
         self.lock().answer.take()
+    }
+
+    /// The newest answer, once, if it was sent for since then. An older one is left lying.
+    pub(crate) fn take_since(&self, then: Instant) -> Option<Answer<T>> {
+        self.lock().answer.take_if(|answer| answer.asked >= then)
+    }
+
+    /// Since when nobody took what was sent for.
+    pub(crate) fn late_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        state.under_way_since.or(state.answer.as_ref().map(|answer| answer.asked))
     }
 
     /// Since when it is under way.
@@ -75,14 +91,14 @@ impl<T: Send + 'static> Slow<T> {
 impl<T: Send + 'static> Errand for Slow<T> {
     fn run(&self) {
         let asked = Instant::now();
-        let mut work = {
+        let (mut work, left_lying) = {
             let mut state = self.lock();
             let Some(work) = state.work.take() else { return };
             state.under_way_since = Some(asked);
-            work
+            (work, state.answer.is_some())
         };
-        let outcome =
-            catch_unwind(AssertUnwindSafe(&mut work)).map_err(|panic| said(panic.as_ref()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(left_lying)))
+            .map_err(|panic| said(panic.as_ref()));
         let mut state = self.lock();
         state.work = Some(work);
         state.under_way_since = None;

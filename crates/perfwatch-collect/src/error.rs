@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use perfwatch_metrics::State;
 
@@ -38,6 +39,35 @@ pub enum Error {
     /// The kernel refused to list its sockets.
     #[error("asking NETLINK_SOCK_DIAG for the TCP sockets: {0}")]
     SockDiag(io::Error),
+    /// A counter of a PMU could not be opened.
+    #[error("{counter}: {}", absence.reason())]
+    Counter {
+        /// `power/energy-pkg/ on CPU 0`.
+        counter: String,
+        /// What the kernel's answer means.
+        absence: Absence,
+    },
+    /// A counter that ran does not any more.
+    #[error("{counter}: {source}")]
+    CounterLost {
+        /// `power/energy-pkg/ on CPU 0`.
+        counter: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Only root may ask, as the kernel is set up.
+    #[error("{what}: {source}")]
+    RootOnly {
+        /// What was asked.
+        what: String,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What to do about it.
+        fix: &'static str,
+    },
+    /// What was found when it was last looked for.
+    #[error("{0}")]
+    Before(Arc<Error>),
     /// Two ways to the same figures were tried, and both are closed.
     #[error("{first}; {second}")]
     Both {
@@ -65,6 +95,9 @@ impl Error {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 State::Unavailable
             }
+            Self::Counter { absence, .. } => absence.state(),
+            Self::RootOnly { .. } => State::Denied,
+            Self::Before(error) => error.state(),
             Self::Both { second, .. } => second.state(),
             Self::Counters(absence) => absence.state(),
             Self::PerfStat(trouble) => trouble.state(),
@@ -94,11 +127,19 @@ impl Error {
             Self::SockDiag(_) => {
                 Some("allow AF_NETLINK sockets (RestrictAddressFamilies, seccomp)".to_owned())
             }
+            Self::Counter { absence, .. } => absence.fix(),
+            Self::RootOnly { fix, .. } => Some((*fix).to_owned()),
+            Self::Before(error) => error.fix(),
             Self::Both { second, .. } => second.fix(),
             Self::Counters(absence) => absence.fix(),
             Self::PerfStat(trouble) => trouble.fix(),
             _ => None,
         }
+    }
+
+    /// Whether the file that was asked for is not there.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 

@@ -6,24 +6,29 @@
 //! ```text
 //! DIR/proc/…   DIR/sys/…   the files that were read, at their places
 //! DIR/statvfs              a line for each file system: mount point (octal escapes), f_frsize, f_blocks,
-//!                          f_bfree, f_bavail
+//!                          f_bfree, f_bavail, f_files, f_ffree
 //! DIR/page_size            bytes
+//! DIR/perf_counters        what counters of PMUs said: see `host/counters.rs`
 //! ```
 
+mod counters;
 mod file;
 mod netlink;
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use perfwatch_metrics::snapshot::HostInfo;
+use perfwatch_metrics::snapshot::{HostInfo, Uname};
 
 use crate::errand::Errands;
 use crate::error::Error;
 use crate::parse;
 
+pub use counters::{Count, Counter, Counters, EventCode, Wanted};
+use counters::{Kept, Recorded, Running, Written};
 pub use file::KernelFile;
 pub use netlink::{Progress, SockDiag};
 
@@ -61,6 +66,7 @@ pub struct Host {
     recording: Option<PathBuf>,
     capture: Option<Capture>,
     errands: Errands,
+    counters: Arc<dyn Counters>,
 }
 
 /// Where the answers of the host are written down.
@@ -81,6 +87,8 @@ pub struct FileSystemBlocks {
     pub free: u64,
     /// `f_bavail`: free, for everybody else.
     pub available: u64,
+    /// `f_files` and `f_ffree`. None in recordings made before they were asked for.
+    pub inodes: Option<[u64; 2]>,
 }
 
 impl Host {
@@ -89,6 +97,8 @@ impl Host {
         let live = rustix::fs::statfs(&roots.procfs)
             .is_ok_and(|answer| u64::try_from(answer.f_type) == Ok(PROC_SUPER_MAGIC));
         let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+        let counters: Arc<dyn Counters> =
+            if live { Arc::new(Running) } else { Arc::new(Recorded::new(&roots.rootfs)) };
         Self {
             roots,
             live,
@@ -96,6 +106,7 @@ impl Host {
             recording: None,
             capture: None,
             errands: Errands::default(),
+            counters,
         }
     }
 
@@ -103,7 +114,12 @@ impl Host {
     pub fn recorded(dir: &Path) -> Self {
         let roots =
             Roots { procfs: dir.join("proc"), sysfs: dir.join("sys"), rootfs: dir.to_owned() };
-        let host = Self { recording: Some(dir.to_owned()), live: false, ..Self::new(roots) };
+        let host = Self {
+            recording: Some(dir.to_owned()),
+            live: false,
+            counters: Arc::new(Recorded::new(dir)),
+            ..Self::new(roots)
+        };
         let page_bytes = host.text_at(&dir.join("page_size")).and_then(|text| text.parse().ok());
         Self { page_bytes: page_bytes.unwrap_or(4096), ..host }
     }
@@ -115,7 +131,23 @@ impl Host {
         fs::write(dir.join("page_size"), self.page_bytes.to_string())?;
         let statvfs = Mutex::new(fs::File::create_new(dir.join("statvfs"))?);
         let capture = Some(Capture { dir: dir.to_owned(), statvfs });
-        Ok(Self { capture, live: false, ..self })
+        let counters = Arc::new(Written::new(self.counters, dir));
+        Ok(Self { capture, live: false, counters, ..self })
+    }
+
+    /// This host, whose counters stay open until it is dropped.
+    pub fn keeping_counters(self) -> Self {
+        Self { counters: Arc::new(Kept::new(self.counters)), ..self }
+    }
+
+    /// The same host for other collectors, with the same counters.
+    pub fn beside(&self) -> Self {
+        Self { counters: Arc::clone(&self.counters), ..Self::new(self.roots.clone()) }
+    }
+
+    /// Counters of its PMUs.
+    pub fn counters(&self) -> &dyn Counters {
+        self.counters.as_ref()
     }
 
     /// Whether it is the kernel this runs on, and no recording is made of it.
@@ -190,7 +222,11 @@ impl Host {
             let text = String::from_utf8_lossy(file.read().ok()?.trim_ascii()).into_owned();
             (!text.is_empty()).then_some(text)
         };
-        HostInfo { hostname: text("sys/kernel/hostname"), kernel: text("sys/kernel/osrelease") }
+        HostInfo {
+            hostname: text("sys/kernel/hostname"),
+            kernel: text("sys/kernel/osrelease"),
+            uname: self.live.then(uname),
+        }
     }
 
     /// Whether PID 1 has the same network as this process, whose interfaces and sockets are the ones seen. None
@@ -223,6 +259,7 @@ impl Host {
             blocks: answer.f_blocks,
             free: answer.f_bfree,
             available: answer.f_bavail,
+            inodes: Some([answer.f_files, answer.f_ffree]),
         };
         if let Some(capture) = &self.capture {
             capture.write_statvfs(mountpoint, &blocks)?;
@@ -238,12 +275,13 @@ impl Host {
             parse::unescape_octal(words.next().unwrap_or_default(), &mut name);
             if name == mountpoint {
                 let mut numbers = words.map(|word| parse::number(word).unwrap_or_default());
-                let mut next = || numbers.next().unwrap_or_default();
+                let mut next = || numbers.next();
                 return Ok(FileSystemBlocks {
-                    fragment_bytes: next(),
-                    blocks: next(),
-                    free: next(),
-                    available: next(),
+                    fragment_bytes: next().unwrap_or_default(),
+                    blocks: next().unwrap_or_default(),
+                    free: next().unwrap_or_default(),
+                    available: next().unwrap_or_default(),
+                    inodes: next().zip(next()).map(|(all, free)| [all, free]),
                 });
             }
         }
@@ -253,6 +291,19 @@ impl Host {
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn text_at(&self, path: &Path) -> Option<String> {
         Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
+    }
+}
+
+fn uname() -> Uname {
+    let answer = rustix::system::uname();
+    let text = |text: &CStr| text.to_string_lossy().into_owned();
+    Uname {
+        sysname: text(answer.sysname()),
+        nodename: text(answer.nodename()),
+        release: text(answer.release()),
+        version: text(answer.version()),
+        machine: text(answer.machine()),
+        domainname: text(answer.domainname()),
     }
 }
 
@@ -268,8 +319,12 @@ impl Capture {
                 _ => line.push(byte),
             }
         }
-        let FileSystemBlocks { fragment_bytes, blocks, free, available } = blocks;
-        writeln!(line, " {fragment_bytes} {blocks} {free} {available}")?;
+        let FileSystemBlocks { fragment_bytes, blocks, free, available, inodes } = blocks;
+        write!(line, " {fragment_bytes} {blocks} {free} {available}")?;
+        if let Some([all, free]) = inodes {
+            write!(line, " {all} {free}")?;
+        }
+        line.push(b'\n');
         let mut file =
             self.statvfs.lock().map_err(|_| io::Error::other("the capture broke off"))?;
         file.write_all(&line)

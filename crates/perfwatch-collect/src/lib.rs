@@ -16,19 +16,25 @@ pub mod disk;
 pub mod error;
 pub mod host;
 pub mod memory;
+pub mod memory_bandwidth;
 pub mod network;
 pub mod options;
 pub mod perf;
+pub mod pmu;
+pub mod power;
 pub mod rate;
+pub mod resctrl;
 pub mod rows;
 pub mod sampler;
 
 mod duty;
 mod errand;
+mod hardware;
 mod limit;
 mod parse;
 
 pub use error::Error;
+pub use hardware::LOOK_AGAIN;
 pub use host::{Host, Roots};
 pub use limit::ALL_OTHERS;
 pub use options::Options;

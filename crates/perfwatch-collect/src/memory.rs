@@ -3,19 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch_metrics::memory::MemoryMetrics;
+pub use perfwatch_metrics::memory::MeminfoLines;
+use perfwatch_metrics::memory::{MeminfoName, MemoryMetrics};
 
 use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{Host, KernelFile};
-use crate::parse::{lines, second_number, shown, words};
+use crate::parse::{lines, second_number, set_text, shown, words};
 use crate::rate::{per_second, percent};
+
+/// Most lines of /proc/meminfo that are carried along; a kernel has about 60. The rest is left out.
+const MAX_LINES: usize = 256;
+
+/// A longer name is none of the kernel's, and its line is left out.
+const MAX_NAME_BYTES: usize = 64;
 
 /// What the kernel said of memory.
 #[derive(Debug, Default)]
 pub struct MemoryReading {
     /// /proc/meminfo.
     pub meminfo: Meminfo,
+    /// The same, whole.
+    meminfo_lines: MeminfoLines,
     /// /proc/vmstat. All None when it could not be read.
     pub vmstat: Vmstat,
     /// Sum of the zones' low watermarks in bytes; read only when MemAvailable is missing.
@@ -74,6 +83,8 @@ pub struct Vmstat {
     pub pgfault: Option<u64>,
     /// Page faults that waited for a disk.
     pub pgmajfault: Option<u64>,
+    /// Processes killed because memory ran out. Since 4.13.
+    pub oom_kill: Option<u64>,
 }
 
 /// Collects [`MemoryMetrics`].
@@ -102,7 +113,8 @@ impl Collector for Memory {
     fn read(&mut self, into: &mut MemoryReading) -> Result<(), Error> {
         into.problems.clear();
         into.page_bytes = self.page_bytes;
-        self.meminfo.parse(|text| parse_meminfo(text, &mut into.meminfo))?;
+        self.meminfo
+            .parse(|text| parse_meminfo(text, &mut into.meminfo, &mut into.meminfo_lines))?;
         into.low_watermark_bytes = None;
         if into.meminfo.available.unwrap_or(0) == 0 {
             // Without zoneinfo the estimate is cruder, as psutil's.
@@ -165,6 +177,8 @@ impl Collector for Memory {
             swap_io_bytes: now.swap_io_bytes(),
             pgfault: now.vmstat.pgfault,
             pgmajfault: now.vmstat.pgmajfault,
+            meminfo: now.meminfo_lines.clone(),
+            oom_kill: now.vmstat.oom_kill,
         };
         Report { metrics, problems: now.problems.clone(), truncated: false }
     }
@@ -197,29 +211,41 @@ fn estimate_available(meminfo: &Meminfo, low_watermark_bytes: Option<u64>) -> u6
     free.saturating_add(page_cache).saturating_add(part(slab)).saturating_sub(low)
 }
 
-/// Reads the lines of /proc/meminfo that PerfWatch reports: `MemTotal:       24684084 kB`. Other lines are
-/// skipped; MemTotal and MemFree must be there.
-pub fn parse_meminfo(text: &[u8], into: &mut Meminfo) -> Result<(), Malformed> {
+/// Reads /proc/meminfo: `MemTotal:       24684084 kB`. Of lines that PerfWatch reports MemTotal and MemFree must be
+/// there, and those that are must make sense.
+pub fn parse_meminfo(
+    text: &[u8],
+    into: &mut Meminfo,
+    all: &mut MeminfoLines,
+) -> Result<(), Malformed> {
     *into = Meminfo::default();
+    all.values.clear();
     for (index, line) in lines(text) {
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
-        let (slot, unit_bytes) = match line.get(..colon).unwrap_or_default() {
-            b"MemTotal" => (&mut into.total, 1024),
-            b"MemFree" => (&mut into.free, 1024),
-            b"MemAvailable" => (&mut into.available, 1024),
-            b"Buffers" => (&mut into.buffers, 1024),
-            b"Cached" => (&mut into.cached, 1024),
-            b"Active(file)" => (&mut into.active_file, 1024),
-            b"Inactive(file)" => (&mut into.inactive_file, 1024),
-            b"SReclaimable" => (&mut into.slab_reclaimable, 1024),
-            b"SwapTotal" => (&mut into.swap_total, 1024),
-            b"SwapFree" => (&mut into.swap_free, 1024),
-            b"HugePages_Total" => (&mut into.hugepages_total, 1),
-            b"HugePages_Free" => (&mut into.hugepages_free, 1),
-            b"HugePages_Rsvd" => (&mut into.hugepages_reserved, 1),
+        let name = line.get(..colon).unwrap_or_default();
+        let is_size = line.ends_with(b" kB");
+        let unit_bytes = if is_size { 1024 } else { 1 };
+        let value = second_number(line).and_then(|value| value.checked_mul(unit_bytes));
+        if let Some(value) = value {
+            push_line(all, name, is_size, value);
+        }
+        let (slot, must_be_size) = match name {
+            b"MemTotal" => (&mut into.total, true),
+            b"MemFree" => (&mut into.free, true),
+            b"MemAvailable" => (&mut into.available, true),
+            b"Buffers" => (&mut into.buffers, true),
+            b"Cached" => (&mut into.cached, true),
+            b"Active(file)" => (&mut into.active_file, true),
+            b"Inactive(file)" => (&mut into.inactive_file, true),
+            b"SReclaimable" => (&mut into.slab_reclaimable, true),
+            b"SwapTotal" => (&mut into.swap_total, true),
+            b"SwapFree" => (&mut into.swap_free, true),
+            b"HugePages_Total" => (&mut into.hugepages_total, false),
+            b"HugePages_Free" => (&mut into.hugepages_free, false),
+            b"HugePages_Rsvd" => (&mut into.hugepages_reserved, false),
             _ => continue,
         };
-        let value = second_number(line).and_then(|value| value.checked_mul(unit_bytes));
+        let value = value.filter(|_| is_size == must_be_size);
         *slot = Some(
             value.ok_or_else(|| Malformed::at(index, format!("not a size: {}", shown(line))))?,
         );
@@ -232,11 +258,29 @@ pub fn parse_meminfo(text: &[u8], into: &mut Meminfo) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// Adds a line. Where the line before at this place had the same name, as always but the first time, nothing is copied.
+fn push_line(all: &mut MeminfoLines, name: &[u8], is_size: bool, value: u64) {
+    let place = all.values.len();
+    if place >= MAX_LINES || name.len() > MAX_NAME_BYTES {
+        return;
+    }
+    all.values.push(value);
+    let known = all.names.get(place);
+    if known.is_some_and(|known| known.name.as_bytes() == name && known.is_size == is_size) {
+        return;
+    }
+    let names = Arc::make_mut(&mut all.names);
+    names.truncate(place);
+    let mut text = String::new();
+    set_text(&mut text, name);
+    names.push(MeminfoName { name: text, is_size });
+}
+
 /// Reads the lines of /proc/vmstat that PerfWatch reports: `pgpgin 379749`.
 pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
     *into = Vmstat::default();
     for (index, line) in lines(text) {
-        if line.first() != Some(&b'p') {
+        if !matches!(line.first(), Some(b'p' | b'o')) {
             continue;
         }
         let slot = match words(line).next().unwrap_or_default() {
@@ -246,6 +290,7 @@ pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
             b"pswpout" => &mut into.pswpout,
             b"pgfault" => &mut into.pgfault,
             b"pgmajfault" => &mut into.pgmajfault,
+            b"oom_kill" => &mut into.oom_kill,
             _ => continue,
         };
         let value = second_number(line);
@@ -271,7 +316,7 @@ mod tests {
     fn derive(meminfo: &str, low_watermark_bytes: Option<u64>) -> MemoryMetrics {
         let mut now =
             MemoryReading { low_watermark_bytes, page_bytes: 4096, ..MemoryReading::default() };
-        parse_meminfo(meminfo.as_bytes(), &mut now.meminfo).unwrap();
+        parse_meminfo(meminfo.as_bytes(), &mut now.meminfo, &mut now.meminfo_lines).unwrap();
         Memory::derive(None, &now).metrics
     }
 
@@ -295,6 +340,27 @@ mod tests {
         // 100 - 10 + (300 - 10) + (60 - 10) kB
         assert_eq!(derive(old, Some(10 * 1024)).available_bytes, 430 * 1024);
         assert_eq!(derive(old, None).available_bytes, 500 * 1024);
+    }
+
+    #[test]
+    fn every_line_is_carried_along() {
+        let shown = |lines: &MeminfoLines| {
+            let names = lines.names.iter().map(|line| (line.name.clone(), line.is_size));
+            names.zip(lines.values.clone()).collect::<Vec<_>>()
+        };
+        let line = |name: &str, is_size, value| ((name.to_owned(), is_size), value);
+        let text =
+            "MemTotal: 2 kB\nMemFree: 1 kB\nActive(anon): 3 kB\nNonsense\nHugePages_Total: 4\n";
+        let (mut meminfo, mut all) = (Meminfo::default(), MeminfoLines::default());
+        parse_meminfo(text.as_bytes(), &mut meminfo, &mut all).unwrap();
+        let ends = [line("Active(anon)", true, 3072), line("HugePages_Total", false, 4)];
+        assert_eq!(shown(&all)[2..], ends);
+        // A line that comes or goes moves the others; an earlier snapshot keeps its names.
+        let earlier = all.clone();
+        let text = "MemTotal: 2 kB\nMemFree: 1 kB\nNew: 7 kB\n";
+        parse_meminfo(text.as_bytes(), &mut meminfo, &mut all).unwrap();
+        assert_eq!(shown(&all)[2..], [line("New", true, 7168)]);
+        assert_eq!(shown(&earlier)[2..], ends);
     }
 
     #[test]
@@ -324,7 +390,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_line() {
-        let mut meminfo = Meminfo::default();
+        let (mut meminfo, mut all) = (Meminfo::default(), MeminfoLines::default());
         for (text, says) in [
             ("", "1: no MemTotal"),
             ("MemTotal: 1 kB\n", "1: no MemFree"),
@@ -334,7 +400,8 @@ mod tests {
                 "1: not a size: MemTotal: 18446744073709551615 kB",
             ),
         ] {
-            assert_eq!(parse_meminfo(text.as_bytes(), &mut meminfo).unwrap_err().to_string(), says);
+            let error = parse_meminfo(text.as_bytes(), &mut meminfo, &mut all).unwrap_err();
+            assert_eq!(error.to_string(), says);
         }
         let mut vmstat = Vmstat::default();
         let error = parse_vmstat(b"nr_free_pages 1\npgfault\n", &mut vmstat).unwrap_err();

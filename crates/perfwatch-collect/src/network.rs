@@ -124,8 +124,8 @@ fn interface_metrics(
     elapsed: Duration,
     now: &InterfaceReading,
 ) -> InterfaceMetrics {
-    let [bytes_recv, packets_recv, errors_in, drops_in, ..] = now.receive;
-    let [bytes_sent, packets_sent, errors_out, drops_out, ..] = now.transmit;
+    let [bytes_recv, packets_recv, errors_in, drops_in, receive_rest @ ..] = now.receive;
+    let [bytes_sent, packets_sent, errors_out, drops_out, transmit_rest @ ..] = now.transmit;
     let rate = |of: fn(&InterfaceReading) -> u64| per_second(of(before?), of(now), elapsed);
     InterfaceMetrics {
         bytes_sent,
@@ -140,6 +140,8 @@ fn interface_metrics(
         errors_out,
         drops_in,
         drops_out,
+        receive_rest,
+        transmit_rest,
     }
 }
 
@@ -153,6 +155,8 @@ fn add_interface(sum: &mut InterfaceMetrics, one: &InterfaceMetrics) {
     add(&mut sum.errors_out, one.errors_out);
     add(&mut sum.drops_in, one.drops_in);
     add(&mut sum.drops_out, one.drops_out);
+    sum.receive_rest.iter_mut().zip(one.receive_rest).for_each(|(sum, one)| add(sum, one));
+    sum.transmit_rest.iter_mut().zip(one.transmit_rest).for_each(|(sum, one)| add(sum, one));
     sum_rates(&mut sum.bytes_sent_per_sec, one.bytes_sent_per_sec);
     sum_rates(&mut sum.bytes_recv_per_sec, one.bytes_recv_per_sec);
     sum_rates(&mut sum.packets_sent_per_sec, one.packets_sent_per_sec);

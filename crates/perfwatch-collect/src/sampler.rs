@@ -10,8 +10,11 @@ use jiff::Timestamp;
 use perfwatch_metrics::cpu::CpuMetrics;
 use perfwatch_metrics::disk::DiskMetrics;
 use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::memory_bandwidth::MemoryBandwidthMetrics;
 use perfwatch_metrics::network::NetworkMetrics;
 use perfwatch_metrics::perf::PerfEvents;
+use perfwatch_metrics::power::PowerMetrics;
+use perfwatch_metrics::resctrl::ResctrlMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
@@ -23,10 +26,13 @@ use crate::errand::{Answer, Errand, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
 use crate::memory::Memory;
+use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
 use crate::options::Options;
 use crate::perf::{self, Perf};
+use crate::power::Power;
 use crate::rate::thousandths;
+use crate::resctrl::Resctrl;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -52,7 +58,8 @@ pub struct Tick {
 /// to go on. Both are called by one thread at a time. Fails only when the system gives no thread.
 ///
 /// A snapshot is complete by half the interval, at least 250 ms and at most a second after its tick. A collector
-/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick.
+/// that has not answered by then is `late`; its answer is dropped, never taken for that of the next tick, and its reading
+/// with it, so that every rate comes from two readings that were reported.
 pub fn start(
     host: &Arc<Host>,
     pace: impl FnMut() -> Option<Tick> + Send + 'static,
@@ -98,6 +105,9 @@ struct Sampler {
     perf_events: Asked<PerfEvents>,
     /// How counters are read, and at what interval.
     perf_by: Option<(perf::Settings, Duration)>,
+    power: Asked<PowerMetrics>,
+    memory_bandwidth: Asked<MemoryBandwidthMetrics>,
+    resctrl: Asked<ResctrlMetrics>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
@@ -126,6 +136,9 @@ impl Sampler {
             disk: None,
             perf_events: None,
             perf_by: None,
+            power: None,
+            memory_bandwidth: None,
+            resctrl: None,
             since: BTreeMap::new(),
         }
     }
@@ -140,6 +153,9 @@ impl Sampler {
         ask::<Memory>(&mut self.memory, host, options);
         ask::<Network>(&mut self.network, host, options);
         ask::<Disk>(&mut self.disk, host, options);
+        ask::<Power>(&mut self.power, host, options);
+        ask::<MemoryBandwidth>(&mut self.memory_bandwidth, host, options);
+        ask::<Resctrl>(&mut self.resctrl, host, options);
         self.ask_perf();
         let awaited = [
             errand(&self.cpu),
@@ -147,6 +163,9 @@ impl Sampler {
             errand(&self.network),
             errand(&self.disk),
             errand(&self.perf_events),
+            errand(&self.power),
+            errand(&self.memory_bandwidth),
+            errand(&self.resctrl),
         ];
         let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
@@ -181,6 +200,8 @@ impl Sampler {
         let (tick, timestamp, began) = (&self.tick, self.timestamp, self.began);
         let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
         let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
+        let (power, resctrl) = (outcome(&self.power, began), outcome(&self.resctrl, began));
+        let memory_bandwidth = outcome(&self.memory_bandwidth, began);
         let mut history =
             History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
         let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
@@ -194,6 +215,10 @@ impl Sampler {
             State::Disabled if tick.options.disabled.contains(Perf::NAME) => None,
             state => Some(uncounted(state, perf_status.reason.as_deref().unwrap_or_default())),
         };
+        let (power, power_status) = history.section(Power::NAME, power);
+        let (memory_bandwidth, memory_bandwidth_status) =
+            history.section(MemoryBandwidth::NAME, memory_bandwidth);
+        let (resctrl, resctrl_status) = history.section(Resctrl::NAME, resctrl);
         self.since = history.now;
         Snapshot {
             timestamp,
@@ -206,12 +231,18 @@ impl Sampler {
             network,
             disk,
             perf_events,
+            power,
+            memory_bandwidth,
+            resctrl,
             status: Status {
                 cpu: cpu_status,
                 memory: memory_status,
                 network: network_status,
                 disk: disk_status,
                 perf_events: perf_status,
+                power: power_status,
+                memory_bandwidth: memory_bandwidth_status,
+                resctrl: resctrl_status,
             },
         }
     }
@@ -228,7 +259,12 @@ fn ask<C: Collector>(asked: &mut Asked<C::Metrics>, host: &Arc<Host>, options: &
 
 /// A collector with the reading before.
 fn collector<C: Collector>(mut tracker: Tracker<C>) -> Arc<Slow<Answered<C::Metrics>>> {
-    Slow::new(move || tracker.collect())
+    Slow::told(move |was_late| {
+        if was_late {
+            tracker.forget();
+        }
+        tracker.collect()
+    })
 }
 
 fn errand<M: Send + 'static>(asked: &Asked<M>) -> Option<Arc<dyn Errand>> {
@@ -252,11 +288,10 @@ enum Outcome<M> {
     Disabled,
 }
 
-/// The answer to the tick that began then. One that was sent for earlier is dropped.
+/// The answer to the tick that began then. One that was sent for earlier is not taken.
 fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
     let Some(collector) = asked else { return Outcome::Disabled };
-    match collector.take() {
-        Some(old) if old.asked < began => Outcome::Late(old.asked.elapsed()),
+    match collector.take_since(began) {
         Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
             Outcome::Collected { collected, duration: took }
         }
@@ -265,7 +300,7 @@ fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
         }
         Some(Answer { outcome: Err(panic), .. }) => Outcome::Panicked(panic),
         None => Outcome::Late(
-            collector.under_way_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
+            collector.late_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
     }
 }
@@ -379,6 +414,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     use super::*;
@@ -468,6 +504,62 @@ mod tests {
             snapshots.recv().unwrap().memory.is_some(),
             "run anew, and answered for its own tick"
         );
+    }
+
+    static HELD: AtomicBool = AtomicBool::new(false);
+
+    /// A collector that does not come back while it is held.
+    struct Holdable;
+
+    impl Collector for Holdable {
+        const NAME: &'static str = Memory::NAME;
+        type Reading = <Memory as Collector>::Reading;
+        type Metrics = MemoryMetrics;
+
+        fn new(_: &Arc<Host>) -> Self {
+            Self
+        }
+
+        fn read(&mut self, _: &mut Self::Reading) -> Result<(), Error> {
+            while HELD.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        }
+
+        fn derive(
+            before: Option<(&Self::Reading, Duration)>,
+            now: &Self::Reading,
+        ) -> Report<MemoryMetrics> {
+            Memory::derive(before, now)
+        }
+    }
+
+    #[test]
+    fn no_rate_comes_from_a_reading_that_was_not_reported() {
+        let mut sampler = sampler();
+        let slow = collector(Tracker::<Holdable>::new(&sampler.host));
+        sampler.memory = Some(Arc::clone(&slow));
+        let mut numbers = 0..6;
+        let pace = move || {
+            let number = numbers.next()?;
+            HELD.store(number == 2, Ordering::Relaxed);
+            while slow.under_way_since().is_some() {
+                std::thread::yield_now();
+            }
+            Some(tick(number))
+        };
+        let (published, snapshots) = mpsc::channel();
+        let publish = move |snapshot| match published.send(snapshot) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        duty::start(Sampling { sampler, pace, publish }).unwrap();
+        let sections: Vec<_> = snapshots.iter().map(|snapshot| snapshot.status.memory).collect();
+        let late: Vec<_> = sections.iter().map(|section| section.state == State::Late).collect();
+        assert_eq!(late, [false, false, true, false, false, false]);
+        let timed: Vec<_> = sections.iter().map(|section| section.elapsed_ms.is_some()).collect();
+        assert_eq!(timed, [false, true, false, false, true, true]);
     }
 
     #[test]

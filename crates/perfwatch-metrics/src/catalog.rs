@@ -7,7 +7,8 @@
 //!
 //! It says as well how history is kept: what `as` says, else a counter as it stands and a gauge with the decimals
 //! it is reported with. Fields in a `kept` block are not reported at all: they are the counters that reported rates come
-//! from, and history has them instead.
+//! from, and history has them instead. Fields in a `raw` block are what else the kernel said in the same lines, for
+//! exporters of raw counters: neither reported nor kept, and no metrics of their own.
 
 use std::io::Write;
 
@@ -16,8 +17,11 @@ use serde::{Serialize, Serializer};
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::MemoryMetrics;
+use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
+use crate::power::{DomainPower, HostPower};
+use crate::resctrl::MonitorMetrics;
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
@@ -32,6 +36,11 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         EventMetrics::DEFS,
         Running::DEFS,
         Derived::DEFS,
+        HostPower::DEFS,
+        DomainPower::DEFS,
+        HostTraffic::DEFS,
+        SocketTraffic::DEFS,
+        MonitorMetrics::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -206,6 +215,10 @@ pub enum Unit {
     Flag,
     /// Degrees Celsius.
     Celsius,
+    /// Units of energy: a watt for a second.
+    Joules,
+    /// Units of power: a joule per second.
+    Watts,
     /// Not a number.
     Text,
 }
@@ -231,6 +244,8 @@ impl Unit {
             Self::EventsPerSecond => "events/s",
             Self::Flag => "0 or 1",
             Self::Celsius => "°C",
+            Self::Joules => "J",
+            Self::Watts => "W",
             Self::Text => "string",
         }
     }
@@ -358,6 +373,12 @@ macro_rules! metrics {
                     from $hidden_source:literal,
             )+
         })?
+        $(raw {
+            $(
+                $(#[doc = $raw_doc:literal])+
+                $raw:ident: $raw_type:ty,
+            )+
+        })?
     ) => {
         $(#[doc = $struct_doc])+
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -370,6 +391,11 @@ macro_rules! metrics {
                 $(#[doc = $hidden_doc])+
                 #[serde(skip)]
                 pub $hidden: $hidden_type,
+            )+)?
+            $($(
+                $(#[doc = $raw_doc])+
+                #[serde(skip)]
+                pub $raw: $raw_type,
             )+)?
         }
 
@@ -526,6 +552,8 @@ mod tests {
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_mhz") => Unit::Megahertz,
                 _ if name.ends_with("_celsius") => Unit::Celsius,
+                _ if name.ends_with("_joules") => Unit::Joules,
+                _ if name.ends_with("watts") => Unit::Watts,
                 "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
                     Unit::Percent
                 }

@@ -67,4 +67,35 @@ metrics! {
         /// its column along.
         interrupts: Option<u64> = Counter(Count) from "/proc/interrupts",
     }
+    raw {
+        /// By the kernel's number of the CPU; None for one that is offline. idle and iowait, which the kernel lets fall
+        /// by a little, stay where they were until it has caught up.
+        times: Vec<Option<CpuTimes>>,
+        /// What /proc/stat says after the CPUs.
+        activity: Activity,
+    }
+}
+
+/// Time of a CPU in ticks since boot by what it was spent on: user, nice, system, idle, iowait, irq, softirq, steal,
+/// guest, guest_nice. Guest time is part of user too, guest_nice of nice.
+pub type CpuTimes = [u64; 10];
+
+/// Ticks of [`CpuTimes`] in a second: USER_HZ, which is 100 on every architecture that is left.
+pub const TICKS_PER_SECOND: u64 = 100;
+
+/// The lines of /proc/stat after the CPUs. None where there is no such line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// `intr`: interrupts since boot, those between CPUs left out.
+    pub interrupts: Option<u64>,
+    /// `ctxt`: context switches since boot.
+    pub context_switches: Option<u64>,
+    /// `btime`: when the host was booted, in seconds since the epoch.
+    pub boot_time: Option<u64>,
+    /// `processes`: processes and threads made since boot.
+    pub forks: Option<u64>,
+    /// `procs_running`: threads that run or could.
+    pub running: Option<u64>,
+    /// `procs_blocked`: threads that wait for a disk.
+    pub blocked: Option<u64>,
 }

@@ -84,6 +84,14 @@ metrics! {
         write_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δwrite_time_ms / Δwrite_count"
             as ratio(write_time_ms / write_count),
     }
+    raw {
+        /// Reads and writes that were merged with a neighbour before they were issued. None for partitions of kernels
+        /// before 2.6.25, which have no times either.
+        merged: Option<[u64; 2]>,
+        /// The columns of /proc/diskstats after those of writes: requests in flight, ms with any in flight, ms that all
+        /// took; since 4.18 discards completed, merged, their sectors, their ms; since 5.5 flushes, their ms.
+        rest: [Option<u64>; 9],
+    }
 }
 
 metrics! {
@@ -117,8 +125,15 @@ metrics! {
         free_bytes: Option<u64> = Gauge(Bytes) from "statvfs: f_bavail × f_frsize",
         /// Fill level
         ///
-        /// used / (used + free): 100 when an unprivileged user can write no more. Null for a file system
+        /// used / (used + free): full when an unprivileged user can write no more. Null for a file system
         /// without blocks.
         usage_percent: Option<f64> = Gauge(Percent) from "used_bytes / (used_bytes + free_bytes)",
+    }
+    raw {
+        /// f_files and f_ffree of statvfs: inodes, and how many of them are free. None while it does not answer.
+        inodes: Option<[u64; 2]>,
+        /// Whether the host has it mounted read-only. Of the mount table: statvfs tells of PerfWatch's own namespace, where
+        /// systemd may have made everything read-only.
+        read_only: bool,
     }
 }

@@ -12,8 +12,11 @@ pub mod catalog;
 pub mod cpu;
 pub mod disk;
 pub mod memory;
+pub mod memory_bandwidth;
 pub mod network;
 pub mod perf;
+pub mod power;
+pub mod resctrl;
 pub mod series;
 pub mod snapshot;
 

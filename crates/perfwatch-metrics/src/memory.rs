@@ -1,5 +1,7 @@
 //! Memory: how much is in use, swap, huge pages, and the traffic between memory and disk.
 
+use std::sync::Arc;
+
 use crate::catalog::metrics;
 
 metrics! {
@@ -63,12 +65,12 @@ metrics! {
         hugepages_reserved: Option<u64> = Gauge(Count) from "/proc/meminfo: HugePages_Rsvd",
         /// Paged in
         ///
-        /// Data read from block devices into memory, in units of 1,024 bytes. Reads of files that bypass the
-        /// page cache count as well. Null on the first sample and after the counter went backwards.
+        /// Data read from block devices into memory. Reads of files that bypass the page cache count as well.
+        /// Null on the first sample and after the counter went backwards.
         pgpgin_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgin" as rate(pgpgin),
         /// Paged out
         ///
-        /// Data written from memory to block devices, in units of 1,024 bytes.
+        /// Data written from memory to block devices.
         pgpgout_per_sec: Option<f64> = Gauge(KilobytesPerSecond) from "/proc/vmstat: pgpgout" as rate(pgpgout),
         /// Swapped in
         ///
@@ -132,4 +134,28 @@ metrics! {
         /// Those that had to wait for a read from disk.
         pgmajfault: Option<u64> = Counter(Count) from "/proc/vmstat: pgmajfault",
     }
+    raw {
+        /// Every line of /proc/meminfo.
+        meminfo: MeminfoLines,
+        /// oom_kill of /proc/vmstat: processes killed since boot because memory ran out. None before kernel 4.13.
+        oom_kill: Option<u64>,
+    }
+}
+
+/// /proc/meminfo, whatever lines this kernel has. The names change with the kernel alone, so snapshots share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MeminfoLines {
+    /// In the order of the file.
+    pub names: Arc<Vec<MeminfoName>>,
+    /// Bytes or numbers of things, in the order of the names.
+    pub values: Vec<u64>,
+}
+
+/// A line of /proc/meminfo without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeminfoName {
+    /// As the kernel writes it: `Active(anon)`.
+    pub name: String,
+    /// Whether it is a size, which the kernel gives in kB, and not a number of things.
+    pub is_size: bool,
 }

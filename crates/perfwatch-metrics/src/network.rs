@@ -81,6 +81,12 @@ metrics! {
         /// Packets thrown away before they were sent, such as from a full queue.
         drops_out: u64 = Counter(Count) from "/proc/net/dev",
     }
+    raw {
+        /// The rest of what /proc/net/dev has of receiving: fifo, frame, compressed, multicast.
+        receive_rest: [u64; 4],
+        /// And of transmitting: fifo, colls, carrier, compressed.
+        transmit_rest: [u64; 4],
+    }
 }
 
 metrics! {

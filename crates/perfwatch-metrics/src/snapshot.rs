@@ -12,8 +12,11 @@ use crate::catalog::Visitor;
 use crate::cpu::CpuMetrics;
 use crate::disk::DiskMetrics;
 use crate::memory::MemoryMetrics;
+use crate::memory_bandwidth::MemoryBandwidthMetrics;
 use crate::network::NetworkMetrics;
 use crate::perf::PerfEvents;
+use crate::power::PowerMetrics;
+use crate::resctrl::ResctrlMetrics;
 
 /// Everything that was measured at one tick. Made once, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +41,12 @@ pub struct Snapshot {
     pub disk: Option<DiskMetrics>,
     /// Performance counters. Null as [`Status::perf_events`] says.
     pub perf_events: Option<PerfEvents>,
+    /// Energy and power. Null as [`Status::power`] says.
+    pub power: Option<PowerMetrics>,
+    /// Traffic of the memory controllers. Null as [`Status::memory_bandwidth`] says.
+    pub memory_bandwidth: Option<MemoryBandwidthMetrics>,
+    /// Cache and memory bandwidth by group of tasks. Null as [`Status::resctrl`] says.
+    pub resctrl: Option<ResctrlMetrics>,
     /// How each section came about.
     pub status: Status,
 }
@@ -60,6 +69,15 @@ impl Snapshot {
         if let Some(perf_events) = &self.perf_events {
             perf_events.visit(each);
         }
+        if let Some(power) = &self.power {
+            power.visit(each);
+        }
+        if let Some(memory_bandwidth) = &self.memory_bandwidth {
+            memory_bandwidth.visit(each);
+        }
+        if let Some(resctrl) = &self.resctrl {
+            resctrl.visit(each);
+        }
     }
 
     /// Shows every value that is kept and not reported, in the order of [`crate::catalog::hidden`].
@@ -77,6 +95,21 @@ pub struct HostInfo {
     pub hostname: Option<String>,
     /// The kernel's release, such as 6.1.0-28-amd64. Null when it could not be read.
     pub kernel: Option<String>,
+    /// What uname(2) says. None for a recording.
+    #[serde(skip)]
+    pub uname: Option<Uname>,
+}
+
+/// The answer of uname(2), bytes that are not UTF-8 replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the system's own")]
+pub struct Uname {
+    pub sysname: String,
+    pub nodename: String,
+    pub release: String,
+    pub version: String,
+    pub machine: String,
+    pub domainname: String,
 }
 
 /// How each section of a snapshot came about.
@@ -92,17 +125,26 @@ pub struct Status {
     pub disk: Section,
     /// Of the section `perf_events`.
     pub perf_events: Section,
+    /// Of the section `power`.
+    pub power: Section,
+    /// Of the section `memory_bandwidth`.
+    pub memory_bandwidth: Section,
+    /// Of the section `resctrl`.
+    pub resctrl: Section,
 }
 
 impl Status {
     /// The sections by name, in the order of the snapshot.
-    pub fn sections(&self) -> [(&'static str, &Section); 5] {
+    pub fn sections(&self) -> [(&'static str, &Section); 8] {
         [
             ("cpu", &self.cpu),
             ("memory", &self.memory),
             ("network", &self.network),
             ("disk", &self.disk),
             ("perf_events", &self.perf_events),
+            ("power", &self.power),
+            ("memory_bandwidth", &self.memory_bandwidth),
+            ("resctrl", &self.resctrl),
         ]
     }
 }

@@ -151,6 +151,8 @@ pub(crate) struct FileIndex {
     pub(crate) walked: u64,
     /// Nothing will be appended.
     pub(crate) finished: bool,
+    /// What its header says. None when that is damaged.
+    pub(crate) format: Option<u32>,
     /// Bytes where no record verified and after which there are others.
     pub(crate) damaged_bytes: u64,
     /// Bytes of the file after the last record that verifies.
@@ -172,6 +174,7 @@ impl FileIndex {
             None => Self { walked: FILE_HEADER_BYTES, ..Self::default() },
         };
         index.refresh(&*file).map_err(doing())?;
+        index.format = format;
         if format.is_none() {
             index.damaged_bytes += FILE_HEADER_BYTES;
         }
@@ -387,7 +390,8 @@ impl Output {
             let _ = disk.remove(&text);
             return Err(doing()(error));
         }
-        let index = FileIndex { walked: FILE_HEADER_BYTES, ..FileIndex::default() };
+        let (walked, format) = (FILE_HEADER_BYTES, Some(FORMAT));
+        let index = FileIndex { walked, format, ..FileIndex::default() };
         Ok(Self { name, index, sink, length: header.len() as u64, broken: false })
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::chunk::{Axis, BLOCK_LEVEL, Body, COMMIT_LEVEL, Chunk, ChunkBuilder, GroupHead, Opener};
+use crate::chunk::{Axis, BLOCK_LEVEL, Body, Chunk, ChunkBuilder, GroupHead, Opener, ROLLUP_LEVEL};
 use crate::column::Values;
 use crate::file::TIERS;
 use crate::group::{Group, Place};
-use crate::layout::{Page, RAW_PAGE, ROLLUP_PAGE, Series, paged};
+use crate::layout::{LARGE_PAGE, Page, SMALL_PAGE, Series, paged};
 use crate::summary::{Summary, to_columns};
 
 /// One chunk with the rows of all of these, which are of one tier and in order. It has every series that one of them
@@ -17,7 +17,8 @@ pub(crate) fn join(chunks: &[Arc<Chunk>]) -> io::Result<Option<Chunk>> {
     let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return Ok(None) };
     let tier = first.head.tier;
     let seqs = (first.head.first_seq, last.head.last_seq);
-    let mut builder = ChunkBuilder::new(tier, seqs, BLOCK_LEVEL)?;
+    let level = if tier == 0 { BLOCK_LEVEL } else { ROLLUP_LEVEL };
+    let mut builder = ChunkBuilder::new(tier, seqs, level)?;
     let mut opener = Opener::new()?;
     let mut names: Vec<&Arc<str>> = Vec::new();
     for name in chunks.iter().flat_map(|chunk| &chunk.head.groups).map(|group| &group.name) {
@@ -31,7 +32,7 @@ pub(crate) fn join(chunks: &[Arc<Chunk>]) -> io::Result<Option<Chunk>> {
         let Some(axis) = parts.axis() else { continue };
         let lead = parts.lead();
         builder.group(name, &axis, lead)?;
-        for page in paged(parts.series(), if tier == 0 { RAW_PAGE } else { ROLLUP_PAGE }) {
+        for page in paged(parts.series(), if tier == 0 { LARGE_PAGE } else { SMALL_PAGE }) {
             let mut columns = Vec::new();
             for series in &page.series {
                 if tier == 0 {
@@ -201,7 +202,7 @@ pub(crate) fn roll_up(chunk: &Chunk) -> io::Result<Option<Chunk>> {
     let above = chunk.head.tier + 1;
     let Some(tier) = TIERS.get(usize::from(above)) else { return Ok(None) };
     let seqs = (chunk.head.first_seq, chunk.head.last_seq);
-    let mut builder = ChunkBuilder::new(above, seqs, COMMIT_LEVEL)?;
+    let mut builder = ChunkBuilder::new(above, seqs, ROLLUP_LEVEL)?;
     let mut opener = Opener::new()?;
     let body = Body::Memory(&chunk.body);
     for head in &chunk.head.groups {
@@ -217,7 +218,7 @@ pub(crate) fn roll_up(chunk: &Chunk) -> io::Result<Option<Chunk>> {
             let each = list.series.iter().enumerate();
             series.extend(each.map(|(position, series)| (series.clone(), (page, position))));
         }
-        for part in series.chunks(ROLLUP_PAGE) {
+        for part in series.chunks(LARGE_PAGE) {
             let mut columns = Vec::new();
             for (series, place) in part {
                 let mut summaries = vec![Summary::default(); axis.times.len()];
@@ -230,7 +231,7 @@ pub(crate) fn roll_up(chunk: &Chunk) -> io::Result<Option<Chunk>> {
                 columns.extend(to_columns(&series.kind, &axis, &summaries));
             }
             let names = part.iter().map(|(series, _)| series.clone());
-            for page in paged(names, ROLLUP_PAGE) {
+            for page in paged(names, LARGE_PAGE) {
                 builder.page(&page, &columns)?;
             }
         }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use crate::bytes::{Input, put, put_slice};
 
-/// Series in a page of raw rows. Larger pages compress better, for columns that move together are the same bytes;
-/// smaller ones cost less to read when one series is wanted. Of 947 series at 1 s, a page of 64 takes 0.176 bytes a
-/// value, of 256 0.149, of all 0.124.
-pub(crate) const RAW_PAGE: usize = 256;
+/// Series in a page of raw rows, and of a rollup in hot files. Larger pages compress better, for columns that move together
+/// are the same bytes; smaller ones cost less to read when one series is wanted. Of 947 series at 1 s, a page of 64
+/// takes 0.176 bytes a value, of 256 0.149, of all 0.124.
+pub(crate) const LARGE_PAGE: usize = 256;
 
-/// Series in a page of a rollup, which has 4 to 7 columns for each.
-pub(crate) const ROLLUP_PAGE: usize = 16;
+/// Series in a page of a rollup's blocks, which has 5 to 7 columns for each, and of which a question reads many.
+pub(crate) const SMALL_PAGE: usize = 16;
 
 /// Most bytes of a series' or a group's name. What is longer is refused when it is appended.
 pub const MAX_NAME_BYTES: usize = 4096;
@@ -72,7 +72,7 @@ impl Layout {
     /// The series of a group. Their names are to differ: of two that do not, both may be answered or one.
     pub fn new(group: &str, series: impl IntoIterator<Item = Series>) -> Arc<Self> {
         let series: Vec<_> = series.into_iter().collect();
-        let pages = paged(series.iter().cloned(), RAW_PAGE);
+        let pages = paged(series.iter().cloned(), LARGE_PAGE);
         let mut names = series.iter().flat_map(Series::names).chain([group]);
         let has_short_names = names.all(|name| name.len() <= MAX_NAME_BYTES);
         Arc::new(Self { group: group.into(), pages, series: series.len(), has_short_names })

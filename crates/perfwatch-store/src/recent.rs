@@ -14,6 +14,7 @@ use crate::column::Values;
 use crate::event::Event;
 use crate::file::TIERS;
 use crate::layout::{Kind, Layout, Series};
+use crate::retention::Options;
 
 /// How long rows stay in memory after they were written.
 pub const MEMORY_NS: i64 = 600_000_000_000;
@@ -123,6 +124,8 @@ pub(crate) struct State {
     pub(crate) events_gone: u64,
     last_commit: Instant,
     wanted: bool,
+    /// What is to be kept from now on, until the writer has taken it.
+    pub(crate) options: Option<Options>,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
     /// Whether numbers go on from those in the files.
@@ -143,6 +146,7 @@ impl Recent {
             events_gone: 0,
             last_commit: Instant::now().checked_sub(commit_interval).unwrap_or_else(Instant::now),
             wanted: false,
+            options: None,
             stopping: false,
             stopped: false,
             adopted: false,
@@ -173,6 +177,14 @@ impl Recent {
             state.events.pop_front();
             state.events_gone += 1;
         }
+        self.changed.notify_all();
+    }
+
+    /// Says what is to be kept from now on.
+    pub(crate) fn keep(&self, options: Options) {
+        let mut state = self.lock();
+        state.options = Some(options);
+        state.wanted = true;
         self.changed.notify_all();
     }
 

@@ -10,8 +10,8 @@ use std::io;
 use crate::bytes::Input;
 use crate::disk::Source;
 
-/// The newest format this version writes and knows.
-pub const FORMAT: u32 = 1;
+/// The format this version writes; it knows all before it too. 2 brought columns above their least value (`column.rs`).
+pub const FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"PerfWtch";
 

@@ -12,7 +12,7 @@ use crate::disk::{Disk, Source};
 use crate::error::{Error, Result};
 use crate::file::{FileIndex, FileKind, FileName, Meta, Output, TIERS};
 use crate::recent::{Adopted, Recent};
-use crate::record::FILE_HEADER_BYTES;
+use crate::record::{FILE_HEADER_BYTES, FORMAT};
 use crate::retention::{Limits, Options, Segment};
 use crate::writer::{TierFiles, Writer};
 
@@ -179,9 +179,11 @@ fn is_whole(file: &dyn Source, index: &FileIndex, meta: &Meta) -> io::Result<boo
     Ok(Opener::new()?.verify(&Body::File { file, offset }, &head)? == 0)
 }
 
-/// Whether a file can be appended to: it ends with a whole record, and nothing in it is damaged.
+/// Whether a file can be appended to: it is of the format that is written, ends with a whole record, and nothing in it is
+/// damaged.
 fn can_go_on(index: &FileIndex) -> bool {
-    index.loose_bytes == 0 && index.damaged_bytes == 0 && !index.finished
+    let is_current = index.format == Some(FORMAT);
+    is_current && index.loose_bytes == 0 && index.damaged_bytes == 0 && !index.finished
 }
 
 /// Whether every list of series of a file can be read. One that cannot is not written anew where it is thought to be.

@@ -89,6 +89,11 @@ impl Limits {
         Self { options, removed: [None; TIERS.len()], frozen_at: None }
     }
 
+    /// Other options from now on.
+    pub(crate) fn change(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// How long the rows of a tier are kept.
     pub(crate) fn keep_ns(&self, tier: u8) -> i64 {
         let keep = self.options.keep.get(usize::from(tier)).copied().unwrap_or_default();

@@ -125,6 +125,12 @@ impl Store {
         self.recent.lock().health.clone()
     }
 
+    /// Changes what is kept, from the next commit on; the interval of commits stays as it was. Never waits for a disk.
+    /// What is too much then goes at once, what is too old bit by bit, as it does otherwise.
+    pub fn keep(&self, options: Options) {
+        self.recent.keep(options);
+    }
+
     /// Writes everything that was taken in, and waits for it. False when that took too long.
     pub fn flush(&self, patience: Duration) -> bool {
         self.recent.flush(patience)

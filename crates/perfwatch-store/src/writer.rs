@@ -19,7 +19,7 @@ use crate::file::{FileIndex, FileKind, FileName, Output, TIERS};
 use crate::join::{join, roll_up};
 use crate::recent::{Recent, bucket};
 use crate::record::FILE_HEADER_BYTES;
-use crate::retention::{Limits, Segment};
+use crate::retention::{Limits, Options, Segment};
 
 /// Rows that make a block. 720 is an hour at 5 s and a fifth of one at 1 s, so that blocks end with hours.
 const BLOCK_ROWS: usize = 720;
@@ -80,15 +80,26 @@ impl Writer {
         loop {
             let mut state = self.recent.wait_for_work(retry);
             let stopping = state.stopping;
+            let options = state.options.take();
             let packed = state.pack().map_err(Error::io("compressing for", self.disk.path()));
             drop(state);
-            let done = packed.and_then(|()| self.work());
+            let kept = options.map_or(Ok(()), |options| self.keep(options));
+            let done = packed.and_then(|()| self.work()).and(kept);
             retry = done.is_err().then_some(RETRY);
             self.recent.report(done.err().map(|error| error.to_string()));
             if stopping {
                 break;
             }
         }
+    }
+
+    /// Keeps to other limits from now on.
+    fn keep(&mut self, options: Options) -> Result<()> {
+        self.limits.change(options);
+        // A rollup that was not wanted before has to catch up.
+        self.caught_up = false;
+        let newest = self.recent.lock().chunks.back().and_then(|chunk| chunk.head.times());
+        newest.map_or(Ok(()), |(_, newest)| self.make_room(0, newest))
     }
 
     fn work(&mut self) -> Result<()> {

@@ -8,6 +8,8 @@ use axum::extract::ws::Utf8Bytes;
 use perfwatch_metrics::Snapshot;
 use tokio::sync::watch;
 
+use crate::prometheus::{Format, Pages};
+
 /// A snapshot as it goes out: its JSON is written once, however many clients listen.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -17,21 +19,28 @@ pub(crate) struct Frame {
     message: Utf8Bytes,
     /// Where the snapshot stands in it.
     data: Range<usize>,
+    pub(crate) snapshot: Snapshot,
+    pages: Pages,
 }
 
 impl Frame {
-    fn new(seq: u64, data: &str) -> Self {
+    fn new(seq: u64, snapshot: Snapshot, data: &str) -> Self {
         let mut message = head(seq, 0);
         let start = message.len();
         message.push_str(data);
         let data = start..message.len();
         message.push('}');
-        Self { seq, message: message.into(), data }
+        Self { seq, message: message.into(), data, snapshot, pages: Pages::default() }
     }
 
     /// The snapshot's JSON.
     pub(crate) fn data(&self) -> Bytes {
         Bytes::from(self.message.clone()).slice(self.data.clone())
+    }
+
+    /// The snapshot as Prometheus reads it.
+    pub(crate) fn page(&self, format: Format, node_names: bool) -> Bytes {
+        self.pages.get(format, &self.snapshot, self.seq, node_names)
     }
 
     /// The live message for a client that missed this many frames before.
@@ -67,10 +76,10 @@ impl Publisher {
     }
 
     /// Hands a snapshot to everybody.
-    pub(crate) fn publish(&mut self, snapshot: &Snapshot) -> serde_json::Result<()> {
+    pub(crate) fn publish(&mut self, snapshot: Snapshot) -> serde_json::Result<()> {
         self.seq = self.seq.saturating_add(1);
-        let data = serde_json::to_string(snapshot)?;
-        self.latest.send_replace(Some(Arc::new(Frame::new(self.seq, &data))));
+        let data = serde_json::to_string(&snapshot)?;
+        self.latest.send_replace(Some(Arc::new(Frame::new(self.seq, snapshot, &data))));
         Ok(())
     }
 }
@@ -78,10 +87,11 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::snapshot::of_recording;
 
     #[test]
     fn a_message_says_how_many_were_missed() {
-        let frame = Frame::new(7, r#"{"tick":9}"#);
+        let frame = Frame::new(7, of_recording("vm"), r#"{"tick":9}"#);
         assert_eq!(&frame.data()[..], br#"{"tick":9}"#);
         assert_eq!(frame.message(0), r#"{"type":"snapshot","seq":7,"missed":0,"data":{"tick":9}}"#);
         assert_eq!(frame.message(3), r#"{"type":"snapshot","seq":7,"missed":3,"data":{"tick":9}}"#);

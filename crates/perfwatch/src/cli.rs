@@ -1,12 +1,13 @@
 //! The command line. Help, man page and completions all come from here.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use perfwatch_collect::perf::{Cpus, Means};
 
-use crate::config::{ByteCount, Interval, KeepRaw, LogLevel, PerfOverrides, duration};
+use crate::access::Role;
+use crate::config::{ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, duration};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
@@ -38,7 +39,8 @@ Examples:
 Settings are taken from the command line, then the environment, then the configuration file
 (/etc/perfwatch/perfwatch.toml unless --config says otherwise), then the defaults:
   interval = \"5s\"
-  listen = \"127.0.0.1:9909\"
+  listen = \"127.0.0.1:9909\"                      or [\"[::1]:9909\", \"unix:/run/perfwatch.sock\"]
+  tls.cert, tls.key                               unless both are given: plain HTTP
   log = \"info\"
   storage.dir = \"/var/lib/perfwatch\"          unless $STATE_DIRECTORY says otherwise; ~/.local/state/perfwatch for others than root
   storage.keep_raw = \"30d\", storage.keep_1m = \"180d\", storage.keep_1h = \"5y\"
@@ -46,6 +48,7 @@ Settings are taken from the command line, then the environment, then the configu
   storage.min_free_bytes = a twentieth of the disk, at most \"1GiB\"
   storage.commit_interval = \"5s\"
   perf.enabled = true, perf.cpus = \"all\", perf.source = \"native\"
+  metrics.node_names = true
   path.procfs = \"/proc\"
   path.sysfs = \"/sys\"
   path.rootfs = \"/\"";
@@ -55,8 +58,8 @@ pub(crate) enum Command {
     /// Sample and serve until SIGTERM (the default)
     ///
     /// GET /api/v1/snapshot is the newest snapshot, GET /api/v1/live streams every one over WebSocket, GET
-    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare and events tell of the past, GET /healthz
-    /// answers `ok`.
+    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare and events tell of the past, GET /metrics is for
+    /// Prometheus, GET /healthz answers `ok`.
     Serve,
     /// Print one snapshot, with rates
     ///
@@ -91,6 +94,12 @@ pub(crate) enum Command {
     /// Look after the files of the history
     #[command(subcommand)]
     Db(DbCommand),
+    /// Say who may log in
+    ///
+    /// Works beside a running server, which sees the change within a second: sessions and open streams of who is
+    /// removed or has another password end.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Describe every metric
     Catalog(CatalogArgs),
     /// Record what the kernel says, for a bug report or a test
@@ -102,6 +111,9 @@ pub(crate) enum Command {
     ///
     /// Exits with 1 when something that should work does not.
     Doctor,
+    /// Look after the certificate of HTTPS
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Print shell completions
     Completions {
         /// The shell to complete for
@@ -280,6 +292,60 @@ pub(crate) enum DbCommand {
     Compact,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        /// The name to log in with
+        name: String,
+        /// What the user may do
+        #[arg(long, value_enum, default_value_t = Role::Admin)]
+        role: Role,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Give a user another password
+    Password {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Remove a user, and the API tokens the user made
+    Remove {
+        /// The user's name
+        name: String,
+    },
+    /// List the users
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasswordArgs {
+    /// Take the password from the first line of a file, not from the terminal or standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Make a key and a self-signed certificate
+    ///
+    /// Writes key.pem and cert.pem, for localhost, this host's name and the loopback addresses, and prints the
+    /// certificate's fingerprint. What is there is not overwritten.
+    Init(TlsInitArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TlsInitArgs {
+    /// Where to write [default: the directory tls beside the history]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Another name or address of this host; may be given more than once
+    #[arg(long)]
+    pub(crate) name: Vec<String>,
+}
+
 /// How something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum DbFormat {
@@ -306,18 +372,42 @@ pub(crate) struct CaptureArgs {
 }
 
 /// Settings as given on the command line or in the environment. None: not given there.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Overrides {
+    /// What of these was given, and by whom.
+    #[arg(skip)]
+    pub(crate) given: Given,
     /// Configuration file
     #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Time between samples, 500ms to 60s
     #[arg(long, global = true, value_name = "DURATION", env = "PERFWATCH_INTERVAL")]
     pub(crate) interval: Option<Interval>,
-    /// Address and port to listen on
-    #[arg(long, global = true, value_name = "ADDR:PORT", env = "PERFWATCH_LISTEN")]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Address and port to listen on, or unix:/PATH; may be given more than once
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR:PORT",
+        env = "PERFWATCH_LISTEN",
+        value_delimiter = ','
+    )]
+    pub(crate) listen: Vec<Listen>,
+    /// Certificate to serve HTTPS with, as PEM; read again at SIGHUP
+    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of the certificate, as PEM
+    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Let everybody do everything; for loopback addresses and UNIX sockets only
+    #[arg(long, global = true)]
+    pub(crate) no_auth: bool,
+    /// Listen where other hosts can reach it without TLS: passwords can be read on their way
+    #[arg(long, global = true)]
+    pub(crate) insecure_plaintext: bool,
+    /// A proxy that speaks TLS stands in front
+    #[arg(long, global = true)]
+    pub(crate) behind_proxy: bool,
     /// What to log to standard error
     #[arg(long, global = true, value_name = "LEVEL", value_enum, env = "PERFWATCH_LOG")]
     pub(crate) log: Option<LogLevel>,
@@ -330,8 +420,34 @@ pub(crate) struct Overrides {
     /// Most bytes of history
     #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
     pub(crate) max_bytes: Option<ByteCount>,
-    #[command(flatten)]
-    pub(crate) perf: PerfOverrides,
+    /// Whether performance events are counted [default: true]
+    #[arg(
+        long = "perf.enabled",
+        global = true,
+        value_name = "BOOL",
+        env = "PERFWATCH_PERF_ENABLED"
+    )]
+    pub(crate) perf_enabled: Option<bool>,
+    /// CPUs to count them on: all, or a list such as 0-3,8 [default: all]
+    #[arg(long = "perf.cpus", global = true, value_name = "CPUS", env = "PERFWATCH_PERF_CPUS")]
+    pub(crate) perf_cpus: Option<Cpus>,
+    /// By what means: native, or the program perf-stat [default: native]
+    #[arg(
+        long = "perf.source",
+        global = true,
+        value_name = "SOURCE",
+        env = "PERFWATCH_PERF_SOURCE"
+    )]
+    pub(crate) perf_source: Option<Means>,
+    /// Whether GET /metrics calls what node_exporter has too by node_exporter's names [default: true]
+    #[arg(
+        id = "metrics_node_names",
+        long = "metrics.node-names",
+        global = true,
+        value_name = "BOOL",
+        env = "PERFWATCH_NODE_NAMES"
+    )]
+    pub(crate) node_names: Option<bool>,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

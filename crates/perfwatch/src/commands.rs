@@ -8,5 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
+pub(crate) mod tls;
 pub(crate) mod transfer;
+pub(crate) mod user;
 pub(crate) mod watch;

@@ -1,11 +1,15 @@
-//! Settings: the command line, then the environment, then the file, then the defaults.
+//! Settings: the command line, then the environment, then the file, then what was saved, then the defaults.
 
-mod perf;
+mod layers;
+mod listen;
+mod live;
+mod table;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,14 +17,20 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Span};
-use perfwatch_collect::{Options as Collect, Roots};
+use perfwatch_collect::{Options as Collect, Roots, perf};
 use perfwatch_store::Options;
 use rustix::process::geteuid;
 use serde::Deserialize;
 
 use crate::cli::Overrides;
+use crate::exposure::Words;
+use crate::http::TlsFiles;
 
-pub(crate) use perf::PerfOverrides;
+pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, Wrong};
+pub(crate) use listen::Listen;
+use listen::OneOrMore;
+pub(crate) use live::{LiveSettings, Refused};
+pub(crate) use table::Kind;
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -33,8 +43,14 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 pub(crate) struct Settings {
     /// Time between samples.
     pub(crate) interval: Duration,
-    /// Where to listen.
-    pub(crate) listen: SocketAddr,
+    /// Where to listen; at one address at least.
+    pub(crate) listen: Vec<Listen>,
+    /// What to encrypt with, if it was said.
+    tls: Tls,
+    /// What was said about who can reach it.
+    pub(crate) words: Words,
+    /// Names of this host beside its own, as browsers use them.
+    pub(crate) allowed_hosts: Vec<String>,
     /// What to log.
     pub(crate) log: LogLevel,
     /// Where the kernel's file systems are.
@@ -45,29 +61,19 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     /// How much of it.
     pub(crate) storage: Options,
+    /// Whether `/metrics` has node_exporter's names.
+    pub(crate) node_names: bool,
 }
 
 impl Settings {
-    /// Puts the settings together. Fails on a file that cannot be read or holds what is not a setting; a file
-    /// that was not named and is not there is no failure.
+    /// What the program runs with: see [`Configuration::load`].
     pub(crate) fn load(overrides: &Overrides) -> anyhow::Result<Self> {
-        let file = match &overrides.config {
-            Some(path) => read(path).with_context(|| format!("reading {}", path.display()))?,
-            None => match read(Path::new(DEFAULT_FILE)) {
-                Err(error) if is_absent(&error) => File::default(),
-                other => other.with_context(|| format!("reading {DEFAULT_FILE}"))?,
-            },
-        };
-        Ok(Self::merge(overrides, file))
-    }
-
-    /// The settings without the file, for when it cannot be used.
-    pub(crate) fn without_file(overrides: &Overrides) -> Self {
-        Self::merge(overrides, File::default())
+        Ok(Configuration::load(overrides)?.settings().clone())
     }
 
     fn merge(overrides: &Overrides, file: File) -> Self {
         let defaults = Roots::default();
+        let collect = Arc::new(file.collect(overrides));
         let path = |given: &Option<PathBuf>, filed: Option<PathBuf>, default: PathBuf| {
             given.clone().or(filed).unwrap_or(default)
         };
@@ -76,19 +82,27 @@ impl Settings {
                 .interval
                 .or(file.interval)
                 .map_or(Duration::from_secs(5), |interval| interval.0),
-            listen: overrides.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, 9909).into()),
+            listen: listen(overrides, file.listen),
+            tls: Tls {
+                cert: overrides.tls_cert.clone().or(file.tls.cert),
+                key: overrides.tls_key.clone().or(file.tls.key),
+            },
+            words: Words {
+                no_auth: overrides.no_auth,
+                insecure_plaintext: overrides.insecure_plaintext,
+                behind_proxy: overrides.behind_proxy,
+            },
+            allowed_hosts: file.http.allowed_hosts,
             log: overrides.log.or(file.log).unwrap_or(LogLevel::Info),
             roots: Roots {
                 procfs: path(&overrides.path_procfs, file.path.procfs, defaults.procfs),
                 sysfs: path(&overrides.path_sysfs, file.path.sysfs, defaults.sysfs),
                 rootfs: path(&overrides.path_rootfs, file.path.rootfs, defaults.rootfs),
             },
-            collect: Arc::new(Collect {
-                perf: file.perf.settings(&overrides.perf),
-                ..Collect::default()
-            }),
+            collect,
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
+            node_names: overrides.node_names.or(file.metrics.node_names).unwrap_or(true),
         }
     }
 
@@ -113,6 +127,16 @@ impl Settings {
             state.context("neither --data, XDG_STATE_HOME nor HOME says where history is kept")?;
         Ok(state.join("perfwatch"))
     }
+
+    /// The certificate and its key. None: plain HTTP.
+    pub(crate) fn tls_files(&self) -> anyhow::Result<Option<TlsFiles>> {
+        match (self.tls.cert.clone(), self.tls.key.clone()) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => bail!("tls.cert is given without tls.key"),
+            (None, Some(_)) => bail!("tls.key is given without tls.cert"),
+        }
+    }
 }
 
 /// The configuration file.
@@ -120,11 +144,111 @@ impl Settings {
 #[serde(deny_unknown_fields, default)]
 struct File {
     interval: Option<Interval>,
-    listen: Option<SocketAddr>,
+    listen: Option<OneOrMore>,
     log: Option<LogLevel>,
+    tls: Tls,
+    http: Http,
+    collectors: Collectors,
+    perf: Perf,
+    metrics: Metrics,
     path: FilePaths,
-    perf: perf::Perf,
     storage: Storage,
+}
+
+impl File {
+    fn collect(&self, overrides: &Overrides) -> Collect {
+        let is_off = |(_, wanted): &(&String, &bool)| !**wanted;
+        let defaults = perf::Settings::default();
+        Collect {
+            disabled: self
+                .collectors
+                .0
+                .iter()
+                .filter(is_off)
+                .map(|(name, _)| name.clone())
+                .collect(),
+            perf: perf::Settings {
+                enabled: overrides.perf_enabled.or(self.perf.enabled).unwrap_or(defaults.enabled),
+                cpus: overrides
+                    .perf_cpus
+                    .clone()
+                    .or_else(|| Some(self.perf.cpus.clone()?.0))
+                    .unwrap_or(defaults.cpus),
+                source: overrides
+                    .perf_source
+                    .or_else(|| Some(self.perf.source?.0))
+                    .unwrap_or(defaults.source),
+            },
+        }
+    }
+}
+
+/// Which sections are wanted, by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "BTreeMap<String, bool>")]
+struct Collectors(BTreeMap<String, bool>);
+
+impl TryFrom<BTreeMap<String, bool>> for Collectors {
+    type Error = String;
+
+    fn try_from(wanted: BTreeMap<String, bool>) -> Result<Self, String> {
+        let known = |name: &str| table::setting(&format!("collectors.{name}")).is_some();
+        match wanted.keys().find(|name| !known(name)) {
+            Some(name) => Err(format!("there is no collector `{name}`")),
+            None => Ok(Self(wanted)),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Perf {
+    enabled: Option<bool>,
+    cpus: Option<PerfCpus>,
+    source: Option<PerfSource>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct PerfCpus(perf::Cpus);
+
+impl TryFrom<String> for PerfCpus {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct PerfSource(perf::Means);
+
+impl TryFrom<String> for PerfSource {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Http {
+    allowed_hosts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    node_names: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -167,6 +291,12 @@ struct FilePaths {
     procfs: Option<PathBuf>,
     sysfs: Option<PathBuf>,
     rootfs: Option<PathBuf>,
+}
+
+fn listen(overrides: &Overrides, filed: Option<OneOrMore>) -> Vec<Listen> {
+    let given = Some(overrides.listen.clone()).filter(|given| !given.is_empty());
+    let given = given.or(filed.map(Vec::from)).filter(|given| !given.is_empty());
+    given.unwrap_or_else(|| vec![Listen::Tcp((Ipv4Addr::LOCALHOST, 9909).into())])
 }
 
 /// How much to log.
@@ -345,11 +475,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| format!("`{}` is negative", shown()))
 }
 
-fn read(path: &Path) -> anyhow::Result<File> {
+/// A file, as it is understood and as it stands.
+fn read(path: &Path) -> anyhow::Result<(File, toml::Table)> {
     if fs::metadata(path)?.len() > MAX_FILE_BYTES {
         bail!("more than {MAX_FILE_BYTES} bytes");
     }
-    Ok(toml::from_str(&fs::read_to_string(path)?)?)
+    let text = fs::read_to_string(path)?;
+    Ok((toml::from_str(&text)?, toml::from_str(&text)?))
 }
 
 fn is_absent(error: &anyhow::Error) -> bool {
@@ -365,10 +497,139 @@ mod tests {
     }
 
     #[test]
+    fn the_table_has_every_setting_that_a_file_may_have_and_its_defaults_are_those() {
+        let document = table::document();
+        let lines: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+        let is_set = |line: &&str| line.split(' ').nth(1) == Some("=");
+        let set: Vec<_> = lines.into_iter().filter(is_set).collect();
+        assert_eq!(set.len(), table::SETTINGS.len(), "{set:#?}");
+        let without = Settings::merge(&Overrides::default(), File::default());
+        for (line, setting) in set.iter().zip(table::SETTINGS) {
+            let settings = Settings::merge(&Overrides::default(), file(line).unwrap());
+            let same = matches!(setting.fallback, table::Fallback::Value(_));
+            assert_eq!(settings == without, same, "{line}");
+        }
+        // What the parser knows, it says when it is asked for something else.
+        let known = |text: &str| {
+            let error = file(text).unwrap_err().to_string();
+            let expected = error.split("expected").nth(1).unwrap().to_owned();
+            expected.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for name in known("nothing = 1") {
+            if table::SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
+                continue;
+            }
+            for below in known(&format!("{name}.nothing = 1")) {
+                let key = format!("{name}.{below}");
+                assert!(table::setting(&key).is_some(), "{key} is not in the table");
+            }
+        }
+    }
+
+    fn configuration(file: &str, saved: &str) -> (tempfile::TempDir, Configuration) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("perfwatch.toml");
+        fs::write(&path, file).unwrap();
+        fs::write(dir.path().join("settings.json"), saved).unwrap();
+        let data = Some(dir.path().to_owned());
+        let overrides = Overrides { config: Some(path), data, ..Overrides::default() };
+        let configuration = Configuration::load(&overrides).unwrap();
+        (dir, configuration)
+    }
+
+    fn change(key: &str, value: SettingValue) -> BTreeMap<String, Option<SettingValue>> {
+        BTreeMap::from([(key.to_owned(), Some(value))])
+    }
+
+    #[test]
+    fn what_was_saved_holds_below_the_file_and_comes_back_after_a_restart() {
+        let text = |text: &str| SettingValue::Text(text.to_owned());
+        let (dir, configuration) = configuration("storage.keep_raw = '9d'", "");
+        let changed = configuration.with(&change("interval", text("1s"))).unwrap();
+        let changed =
+            changed.with(&change("collectors.network", SettingValue::Bool(false))).unwrap();
+        let changed = changed.with(&change("perf.cpus", text("0-1"))).unwrap();
+        changed.save().unwrap();
+        let again = Configuration::load(&Overrides {
+            config: Some(dir.path().join("perfwatch.toml")),
+            data: Some(dir.path().to_owned()),
+            ..Overrides::default()
+        });
+        for configuration in [changed, again.unwrap()] {
+            let settings = configuration.settings();
+            assert_eq!(settings.interval, Duration::from_secs(1));
+            assert!(settings.collect.disabled.contains("network"));
+            assert_eq!(settings.collect.perf.cpus.to_string(), "0-1");
+            assert_eq!(settings.storage.keep[0].as_secs(), 9 * 86_400);
+            let source =
+                |key| configuration.describe().find(|one| one.setting.key == key).unwrap().source;
+            assert_eq!(source("interval"), Source::Saved);
+            assert_eq!(source("storage.keep_raw"), Source::File);
+            assert_eq!(source("storage.keep_1m"), Source::Default);
+        }
+    }
+
+    #[test]
+    fn a_change_that_makes_no_sense_changes_nothing() {
+        let text = |text: &str| SettingValue::Text(text.to_owned());
+        let (_dir, configuration) = configuration("storage.keep_raw = '9d'", "");
+        for (key, value, says) in [
+            ("interval", text("100ms"), "interval: interval `100ms`: must be from 500ms to 60s"),
+            ("interval", SettingValue::Bool(true), "interval: invalid type"),
+            ("intervall", text("1s"), "intervall: there is no such setting"),
+            (
+                "collectors.gpu",
+                SettingValue::Bool(true),
+                "collectors.gpu: there is no such setting",
+            ),
+            ("collectors.cpu", text("yes"), "collectors.cpu: invalid type"),
+            ("listen", text("[::1]:1"), "listen: it holds from the next start on"),
+            ("perf.cpus", text("7-2"), "perf.cpus: `7-2` ends before it begins"),
+            ("perf.source", text("magic"), "perf.source: unknown variant `magic`"),
+            ("storage.max_bytes", text("1"), "storage.max_bytes: `1` is less than the least, 1MiB"),
+            ("storage.keep_1m", text(&"9".repeat(300)), "storage.keep_1m: a value has at most 256"),
+            ("storage.keep_raw", text("1d"), "storage.keep_raw is set by the configuration file"),
+            ("\u{1b}[2J", text("x"), "\\u{1b}[2J: there is no such setting"),
+        ] {
+            let mut changes = change(key, value);
+            changes.insert("collectors.disk".to_owned(), Some(SettingValue::Bool(false)));
+            let wrong = configuration.with(&changes).unwrap_err().to_string();
+            assert!(wrong.starts_with(says), "{wrong}");
+        }
+        let off =
+            configuration.with(&change("collectors.disk", SettingValue::Bool(false))).unwrap();
+        assert_eq!(off.settings().collect.disabled.len(), 1);
+        let on = off.with(&BTreeMap::from([("collectors.disk".to_owned(), None)])).unwrap();
+        assert_eq!(on.settings(), configuration.settings());
+    }
+
+    #[test]
+    fn what_was_saved_and_makes_no_sense_is_told_and_not_used() {
+        for (saved, warnings) in [
+            ("{", 1),
+            ("[1]", 1),
+            (
+                r#"{"interval":"1h","collectors.gpu":false,"listen":"[::1]:1","storage.keep_1m":"9d"}"#,
+                3,
+            ),
+            (r#"{"storage.keep_raw":"1d","storage.keep_1m":"9d"}"#, 1),
+        ] {
+            let (_dir, configuration) = configuration("storage.keep_raw = '9d'", saved);
+            assert_eq!(configuration.warnings().len(), warnings, "{:?}", configuration.warnings());
+            let settings = configuration.settings();
+            assert_eq!(settings.storage.keep[0].as_secs(), 9 * 86_400);
+            assert_eq!(settings.interval, Duration::from_secs(5));
+            let nine_days = settings.storage.keep[1].as_secs() == 9 * 86_400;
+            assert_eq!(nine_days, saved.contains("keep_1m"), "{saved}");
+        }
+    }
+
+    #[test]
     fn without_anything_there_are_defaults() {
         let settings = Settings::merge(&Overrides::default(), File::default());
         assert_eq!(settings.interval, Duration::from_secs(5));
-        assert_eq!(settings.listen.to_string(), "127.0.0.1:9909");
+        assert_eq!(settings.listen, ["127.0.0.1:9909".parse().unwrap()]);
+        assert_eq!(settings.tls_files().unwrap(), None);
         assert_eq!(settings.roots, Roots::default());
     }
 
@@ -379,9 +640,31 @@ mod tests {
         let overrides = Overrides { interval: Some("1s".parse().unwrap()), ..Overrides::default() };
         let settings = Settings::merge(&overrides, file(text).unwrap());
         assert_eq!(settings.interval, Duration::from_secs(1));
-        assert_eq!(settings.listen.to_string(), "[::1]:80");
+        assert_eq!(settings.listen, ["[::1]:80".parse().unwrap()]);
         assert_eq!(settings.log, LogLevel::Warn);
         assert_eq!(settings.roots.procfs, Path::new("/host/proc"));
+    }
+
+    #[test]
+    fn addresses_are_one_or_more_and_those_of_the_command_line_replace_them() {
+        let text = "listen = ['127.0.0.1:1', 'unix:/run/p.sock']";
+        let settings = Settings::merge(&Overrides::default(), file(text).unwrap());
+        let listen =
+            |all: &[&str]| all.iter().map(|one| one.parse().unwrap()).collect::<Vec<Listen>>();
+        assert_eq!(settings.listen, listen(&["127.0.0.1:1", "unix:/run/p.sock"]));
+        let overrides = Overrides { listen: listen(&["[::1]:2"]), ..Overrides::default() };
+        assert_eq!(Settings::merge(&overrides, file(text).unwrap()).listen, listen(&["[::1]:2"]));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let files = |text| Settings::merge(&Overrides::default(), file(text).unwrap()).tls_files();
+        let both = TlsFiles { cert: "/c".into(), key: "/k".into() };
+        assert_eq!(files("tls.cert = '/c'\ntls.key = '/k'").unwrap(), Some(both));
+        assert_eq!(
+            files("tls.cert = '/c'").unwrap_err().to_string(),
+            "tls.cert is given without tls.key"
+        );
     }
 
     #[test]
@@ -391,7 +674,8 @@ mod tests {
             ("interval = '5 parsecs'", "interval `5 parsecs`: `5 parsecs` is not a duration"),
             ("interval = '100ms'", "must be from 500ms to 60s"),
             ("interval = '-5s'", "`-5s` is negative"),
-            ("listen = 'localhost'", "invalid socket address"),
+            ("listen = 'localhost'", "an address such as"),
+            ("listen = ['[::1]:80', '/run/x']", "an address such as"),
             ("path.root = '/'", "unknown field `root`"),
         ] {
             let error = file(text).unwrap_err().to_string();

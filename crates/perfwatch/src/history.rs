@@ -26,6 +26,7 @@ use view::View;
 pub(crate) const MS: i64 = 1_000_000;
 
 /// Series over a range, in steps.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct History {
     /// When each step begins, in milliseconds since the epoch.
@@ -42,11 +43,13 @@ pub(crate) struct History {
 }
 
 /// One series.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Series {
     /// The metric.
     pub(crate) id: &'static str,
     /// What tells it from others of the metric.
+    #[cfg_attr(test, schema(value_type = BTreeMap<String, String>))]
     pub(crate) labels: BTreeMap<&'static str, String>,
     /// Unit of its values.
     pub(crate) unit: &'static str,
@@ -59,6 +62,7 @@ pub(crate) struct Series {
 }
 
 /// The points of a series: of two shapes, for the mean of a counter's readings would mean nothing.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Points {
@@ -186,6 +190,7 @@ fn natural(label: &str) -> (String, u64, String) {
 }
 
 /// The events of a range, oldest first.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Events {
     /// What happened.
@@ -195,6 +200,7 @@ pub(crate) struct Events {
 }
 
 /// Something that happened.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Event {
     /// When, in milliseconds since the epoch.

@@ -1,29 +1,47 @@
 //! HTTP: every route, and what all of them share.
 
+mod body;
 mod catalog;
+mod cookie;
 mod error;
 mod guard;
 mod history;
+mod json;
 mod live;
+#[cfg(test)]
+mod openapi;
 mod params;
+mod policy;
+mod prometheus;
 mod server;
+mod session;
+mod settings;
 mod snapshot;
+mod status;
+mod tls;
+mod tokens;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{delete, get, post, put};
+use perfwatch_collect::Host;
 use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::bus::Latest;
+use crate::config::LiveSettings;
 use error::Problem;
+use status::Watched;
 
 pub(crate) use catalog::Catalog;
-pub(crate) use server::serve;
+pub(crate) use guard::Site;
+pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
+pub(crate) use tls::{Tls, TlsFiles};
 
 /// Most WebSocket clients at a time. One more is refused with 503.
 const MAX_LIVE_CLIENTS: u32 = 1024;
@@ -35,29 +53,40 @@ pub(crate) const MAX_QUESTIONS: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct AppState {
     latest: Latest,
-    interval: Duration,
-    hostname: Option<Arc<str>>,
+    settings: Arc<LiveSettings>,
+    watched: Arc<Watched>,
+    access: Arc<Access>,
+    site: Arc<Site>,
     live_clients: Arc<Semaphore>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
 }
 
 impl AppState {
-    /// `hostname` is a name under which browsers may reach this server.
+    /// What is served, and to whom.
     pub(crate) fn new(
         latest: Latest,
-        interval: Duration,
-        hostname: Option<&str>,
+        settings: Arc<LiveSettings>,
+        host: Arc<Host>,
         store: Arc<Store>,
+        access: Arc<Access>,
+        site: Site,
     ) -> Self {
         Self {
             latest,
-            interval,
-            hostname: hostname.map(Arc::from),
+            settings,
+            watched: Arc::new(Watched::new(host)),
+            access,
+            site: Arc::new(site),
             live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
         }
+    }
+
+    /// Live streams that are open.
+    fn live_streams(&self) -> u64 {
+        (MAX_LIVE_CLIENTS as usize).saturating_sub(self.live_clients.available_permits()) as u64
     }
 
     /// Waits until every live stream has ended.
@@ -70,25 +99,27 @@ impl AppState {
 /// Every route.
 pub(crate) fn router(state: AppState) -> Router {
     Router::new()
+        .route("/api/v1/session", get(session::get).post(session::post).delete(session::delete))
+        .route("/api/v1/setup", post(session::set_up))
+        .route("/api/v1/account/password", put(session::put_password))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::make))
+        .route("/api/v1/tokens/{id}", delete(tokens::remove))
+        .route("/api/v1/settings", get(settings::get).put(settings::put))
+        .route("/api/v1/status", get(status::get))
         .route("/api/v1/snapshot", get(snapshot::newest))
         .route("/api/v1/live", get(live::upgrade))
         .route("/api/v1/catalog", get(catalog::all))
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
-                .fix("the routes are /api/v1/snapshot, live, catalog, series, compare and events, and /healthz")
+                .fix("the routes are in docs/openapi.json")
         })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "this path is read only",
-            )
-            .fix("use GET")
-        })
+        .layer(middleware::from_fn(body::in_time))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
 }

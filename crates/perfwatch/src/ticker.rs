@@ -18,11 +18,27 @@ const MOST_EARLY: Duration = Duration::from_millis(50);
 /// The ticks of one run.
 #[derive(Debug)]
 pub(crate) struct Ticker {
-    interval: Duration,
-    options: Arc<Options>,
-    /// Closed when it is over.
-    stop: Receiver<()>,
+    pace: Pace,
+    /// Another pace from now on. Closed when it is over.
+    changes: Receiver<Pace>,
     last: Option<Last>,
+}
+
+/// How often to sample, and what.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    pub(crate) interval: Duration,
+    pub(crate) options: Arc<Options>,
+}
+
+/// How waiting came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Waited {
+    Long,
+    /// There is another pace.
+    Changed,
+    /// It is over.
+    Over,
 }
 
 /// The tick before, by the clock that goes on while the host sleeps.
@@ -34,49 +50,63 @@ struct Last {
 }
 
 impl Ticker {
-    /// Ticks until the sender of `stop` is dropped.
-    pub(crate) fn new(interval: Duration, options: Arc<Options>, stop: Receiver<()>) -> Self {
-        Self { interval, options, stop, last: None }
+    /// Ticks until the sender of `changes` is dropped.
+    pub(crate) fn new(pace: Pace, changes: Receiver<Pace>) -> Self {
+        Self { pace, changes, last: None }
     }
 
-    /// Waits. False when it is over.
-    fn wait(&self, time: Duration) -> bool {
-        self.stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+    fn wait(&mut self, time: Duration) -> Waited {
+        match self.changes.recv_timeout(time) {
+            Ok(pace) => {
+                self.pace = pace;
+                Waited::Changed
+            }
+            Err(RecvTimeoutError::Timeout) => Waited::Long,
+            Err(RecvTimeoutError::Disconnected) => Waited::Over,
+        }
+    }
+
+    /// Waits for the tick after one that began then. Returns when it was to be; None when it is over.
+    fn wait_for_next(&mut self, last_began: Duration) -> Option<Duration> {
+        loop {
+            let (now, at) = (since_boot(), since_epoch());
+            let wait = until_next(self.pace.interval, at, now.saturating_sub(last_began));
+            match self.wait(wait) {
+                Waited::Long => {}
+                Waited::Changed => continue,
+                Waited::Over => return None,
+            }
+            // The wall clock is slewed, so it may not be there yet. A sample that is early by its reckoning would stand in
+            // the interval before.
+            let early = (at + wait).saturating_sub(since_epoch());
+            if early <= MOST_EARLY && !early.is_zero() && self.wait(early) == Waited::Over {
+                return None;
+            }
+            return Some(now + wait);
+        }
     }
 
     /// The first tick at once, every other one when it is due. None when it is over.
     pub(crate) fn next(&mut self) -> Option<Tick> {
-        let now = since_boot();
         let (planned, steps) = match &self.last {
-            None => (now, 0),
-            Some(last) => {
-                let at = since_epoch();
-                let wait = until_next(self.interval, at, now.saturating_sub(last.began));
-                if !self.wait(wait) {
-                    return None;
-                }
-                // The wall clock is slewed, so it may not be there yet. A sample that is early by its reckoning would stand in
-                // the interval before.
-                let early = (at + wait).saturating_sub(since_epoch());
-                if early <= MOST_EARLY && !early.is_zero() && !self.wait(early) {
-                    return None;
-                }
-                let planned = now + wait;
-                let steps = intervals(
-                    planned.saturating_sub(last.planned) + self.interval / 2,
-                    self.interval,
-                );
+            None => (since_boot(), 0),
+            Some(Last { planned: before, began, .. }) => {
+                let (before, began) = (*before, *began);
+                let planned = self.wait_for_next(began)?;
+                let interval = self.pace.interval;
+                let steps = intervals(planned.saturating_sub(before) + interval / 2, interval);
                 (planned, steps.max(1))
             }
         };
         let began = since_boot();
         let lateness = began.saturating_sub(planned);
         // Late by whole intervals, as after a sleep: it stands for the last tick that was missed.
-        let missed = intervals(lateness, self.interval);
+        let missed = intervals(lateness, self.pace.interval);
         let before = self.last.as_ref().map_or(0, |last| last.number);
         let number = before.saturating_add(u64::from(steps)).saturating_add(u64::from(missed));
-        self.last = Some(Last { number, planned: planned + self.interval * missed, began });
-        Some(Tick { number, interval: self.interval, lateness, options: Arc::clone(&self.options) })
+        self.last = Some(Last { number, planned: planned + self.pace.interval * missed, began });
+        let Pace { interval, options } = self.pace.clone();
+        Some(Tick { number, interval, lateness, options })
     }
 }
 
@@ -112,6 +142,21 @@ mod tests {
         let (now, since_last) =
             (Duration::from_millis(now_ms), Duration::from_millis(since_last_ms));
         until_next(INTERVAL, now, since_last).as_millis() as u64
+    }
+
+    #[test]
+    fn another_pace_is_followed_at_once() {
+        let pace = |interval| Pace { interval, options: Arc::default() };
+        let (sender, changes) = std::sync::mpsc::channel();
+        let mut ticker = Ticker::new(pace(Duration::from_secs(60)), changes);
+        ticker.next().unwrap();
+        sender.send(pace(Duration::from_millis(500))).unwrap();
+        let began = std::time::Instant::now();
+        let tick = ticker.next().unwrap();
+        assert_eq!((tick.number, tick.interval), (1, Duration::from_millis(500)));
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        drop(sender);
+        assert!(ticker.next().is_none());
     }
 
     #[test]

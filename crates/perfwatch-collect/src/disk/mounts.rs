@@ -37,6 +37,8 @@ pub struct Mount {
     pub device: String,
     /// The file system's type.
     pub fstype: String,
+    /// Whether it is mounted so.
+    pub read_only: bool,
 }
 
 /// A mount and what its file system said.
@@ -45,6 +47,7 @@ pub(super) struct PartitionReading {
     pub(super) name: String,
     pub(super) device: String,
     pub(super) fstype: String,
+    pub(super) read_only: bool,
     outcome: Outcome,
 }
 
@@ -110,7 +113,9 @@ pub(super) struct MountTable {
 /// A mount that is asked how full it is.
 #[derive(Debug)]
 struct Asked {
+    /// With `read_only` false: mounted otherwise, it is the same mount.
     mount: Mount,
+    read_only: bool,
     /// The kernel's number of the mount.
     id: Option<u64>,
     errand: Arc<Slow<Result<FileSystemBlocks, String>>>,
@@ -161,6 +166,7 @@ impl MountTable {
             name: asked.mount.name.clone(),
             device: asked.mount.device.clone(),
             fstype: asked.mount.fstype.clone(),
+            read_only: asked.read_only,
         }));
         Ok(self.truncated)
     }
@@ -184,13 +190,15 @@ impl MountTable {
         let earlier = self.mounts.take().into_iter().flatten();
         let mut earlier: HashMap<_, _> =
             earlier.map(|asked| ((asked.mount.clone(), asked.id), asked)).collect();
-        let ask = |mount: Mount| {
+        let ask = |mut mount: Mount| {
+            let read_only = std::mem::take(&mut mount.read_only);
             let id = ids.get(&*mount.mountpoint).copied();
             let key = (mount, id);
-            earlier.remove(&key).unwrap_or_else(|| {
+            let asked = earlier.remove(&key).unwrap_or_else(|| {
                 let errand = errand(&self.host, &key.0);
-                Asked { mount: key.0, id, errand, last: None }
-            })
+                Asked { mount: key.0, read_only, id, errand, last: None }
+            });
+            Asked { read_only, ..asked }
         };
         self.mounts = Some(mounts.into_iter().take(MAX_PARTITIONS).map(ask).collect());
         Ok(())
@@ -290,11 +298,13 @@ pub fn parse_mounts(
         };
         let place: Arc<[u8]> = mountpoint.as_slice().into();
         at.insert(Arc::clone(&place), mounts.len());
+        let mut options = columns.next().unwrap_or_default().split(|byte| *byte == b',');
         mounts.push(Some(Mount {
             mountpoint: place,
             name: text(&mountpoint),
             device: text(&device),
             fstype: text(fstype),
+            read_only: options.any(|option| option == b"ro"),
         }));
     }
     Ok(mounts.into_iter().flatten().collect())
@@ -338,6 +348,15 @@ mod tests {
     fn a_covered_mount_is_left_out() {
         let text = "/dev/a /x ext4 rw 0 0\n/dev/b /x ext4 rw 0 0\n/dev/c /y ext4 rw 0 0\ntmpfs /y tmpfs rw 0 0\n";
         assert_eq!(mounts(text), pairs(&[("/x", "/dev/b")]));
+    }
+
+    #[test]
+    fn a_read_only_mount_says_so() {
+        let types = [b"ext4".to_vec()].into();
+        let text = b"/dev/a /a ext4 ro,errors=remount-ro 0 0\n/dev/b /b ext4 rw,errors=remount-ro 0 0\n/dev/c /c ext4\n";
+        let mounts = parse_mounts(text, &types).unwrap();
+        let read_only: Vec<_> = mounts.iter().map(|mount| mount.read_only).collect();
+        assert_eq!(read_only, [true, false, false]);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use perfwatch_metrics::cpu::CpuTimes;
 use rustix::param::clock_ticks_per_second;
 
-use crate::cpu::{CpuReading, CpuTimes, parse_stat};
+use crate::cpu::{CpuReading, parse_stat};
 use crate::host::KernelFile;
 
 /// Adds up the busy time of some CPUs, each by its own clock, so that one that comes or goes brings no leap.

@@ -10,12 +10,15 @@ use perfwatch_collect::collector::Collector;
 use perfwatch_collect::cpu::{CpuReading, parse_cpuinfo, parse_interrupts, parse_stat};
 use perfwatch_collect::disk::{Disk, DiskReading, parse_diskstats};
 use perfwatch_collect::memory::{
-    Meminfo, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat, parse_zoneinfo,
+    Meminfo, MeminfoLines, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat,
+    parse_zoneinfo,
 };
 use perfwatch_collect::network::{
     NetworkReading, StateCounts, parse_net_dev, parse_snmp_established, parse_sockstat,
     parse_tcp_table,
 };
+use perfwatch_collect::power::{Power, PowerReading};
+use perfwatch_collect::resctrl::{Resctrl, ResctrlReading};
 
 use crate::hosts::fixture;
 
@@ -38,13 +41,14 @@ fn parsers_allocate_nothing() {
     let diskstats = read("diskstats");
     let (mut cpu, mut mhz) = (CpuReading::default(), Vec::new());
     let (mut memory, mut counters) = (Meminfo::default(), Vmstat::default());
+    let mut lines = MeminfoLines::default();
     let (mut network, mut disk) = (NetworkReading::default(), DiskReading::default());
     let mut sockets = StateCounts::default();
     let counts = BTreeMap::from([
         ("stat", allocations(|| parse_stat(&stat, &mut cpu).unwrap())),
         ("interrupts", allocations(|| parse_interrupts(&interrupts).unwrap())),
         ("cpuinfo", allocations(|| parse_cpuinfo(&cpuinfo, &mut mhz).unwrap())),
-        ("meminfo", allocations(|| parse_meminfo(&meminfo, &mut memory).unwrap())),
+        ("meminfo", allocations(|| parse_meminfo(&meminfo, &mut memory, &mut lines).unwrap())),
         ("vmstat", allocations(|| parse_vmstat(&vmstat, &mut counters).unwrap())),
         ("zoneinfo", allocations(|| parse_zoneinfo(&old))),
         ("net/dev", allocations(|| parse_net_dev(&dev, &mut network.interfaces).unwrap())),
@@ -62,6 +66,18 @@ fn reading_memory_allocates_nothing() {
     let mut memory = Memory::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
     let mut reading = MemoryReading::default();
     assert_eq!(allocations(|| memory.read(&mut reading).unwrap()), 0);
+}
+
+/// Files of meters, too. (Counters of a recording are a file that is read anew each time.)
+#[test]
+fn reading_meters_allocates_nothing() {
+    let host = Arc::new(Host::recorded(&fixture("zen3", "t0")));
+    let (mut power, mut reading) = (Power::new(&host), PowerReading::default());
+    assert_eq!(allocations(|| power.read(&mut reading).unwrap()), 0);
+    let host = Arc::new(Host::recorded(&fixture("laptop", "t0")));
+    let (mut resctrl, mut reading) = (Resctrl::new(&host), ResctrlReading::default());
+    // What is not there is said again, at no more than an allocation.
+    assert!(allocations(|| resctrl.read(&mut reading).is_err()) <= 10);
 }
 
 /// Deriving makes what is reported: names, and nodes of the maps.

@@ -8,7 +8,10 @@ use perfwatch_collect::collector::{Collector, Report};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
 use perfwatch_collect::memory::Memory;
+use perfwatch_collect::memory_bandwidth::MemoryBandwidth;
 use perfwatch_collect::network::Network;
+use perfwatch_collect::power::Power;
+use perfwatch_collect::resctrl::Resctrl;
 use serde_json::{Value, json};
 
 use crate::hosts::{fixture, replay};
@@ -69,4 +72,44 @@ fn an_arm_board_with_kernel_4_18() {
 #[test]
 fn a_container_without_sys() {
     check("container");
+}
+
+/// The sections of hardware that few hosts have.
+fn check_meters(host: &str) {
+    let snapshot = json!({
+        "power": section::<Power>(host),
+        "memory_bandwidth": section::<MemoryBandwidth>(host),
+        "resctrl": section::<Resctrl>(host),
+    });
+    insta::assert_json_snapshot!(host, snapshot);
+}
+
+#[test]
+fn an_intel_server_with_powercap_and_resctrl() {
+    check_meters("intel2s");
+}
+
+#[test]
+fn an_intel_laptop_with_meters_through_three_doors() {
+    check_meters("laptop");
+}
+
+#[test]
+fn an_amd_server_whose_counters_take_turns() {
+    check_meters("zen3");
+}
+
+#[test]
+fn an_amd_server_whose_controllers_list_no_events() {
+    check_meters("zen4");
+}
+
+/// A host without any of it says so.
+#[test]
+fn a_virtual_machine_has_no_meters() {
+    for section in
+        [section::<Power>("vm"), section::<MemoryBandwidth>("vm"), section::<Resctrl>("vm")]
+    {
+        assert_eq!(section["state"], "unavailable", "{section}");
+    }
 }

@@ -118,11 +118,28 @@ fn every_format_is_still_read() {
         for end in [".hot", ".seg", ".events"] {
             assert!(files.keys().any(|name| name.ends_with(end)), "no {end}");
         }
-        let disk = SimDisk::holding(files);
+        let disk = SimDisk::holding(files.clone());
         assert!(listing(&Reader::on(disk.arc())) == expected, "format {format}, read");
         let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
         assert!(listing(store.reader()) == expected, "format {format}, opened");
+        go_on(&store);
+        let is_longer = |(name, before): (&String, &Vec<u8>)| {
+            disk.files().get(name).is_some_and(|now| now.len() > before.len())
+        };
+        // Whoever knows the format that an older file says it has must be able to read all of it.
+        assert_eq!(files.iter().any(is_longer), format == FORMAT, "format {format}, written to");
     }
+}
+
+/// Enough rows for a block, which goes to the end of the newest segment if it may.
+fn go_on(store: &Store) {
+    let layout = Layout::new("group", [series("gauge", Kind::Gauge)]);
+    for number in ROWS..3 * ROWS {
+        let values = vec![Some(number * 7919 % 101)];
+        let group = GroupRow { layout: layout.clone(), covered: 0, values };
+        store.append(Row { time: BEGIN + number * EVERY, groups: vec![group] });
+    }
+    assert!(store.flush(PATIENCE));
 }
 
 #[test]

@@ -146,6 +146,38 @@ fn a_cap_of_bytes_is_kept() {
 }
 
 #[test]
+fn a_cap_that_is_lowered_holds_at_once_and_a_rollup_that_is_wanted_again_has_no_holes() {
+    const CAP: u64 = 1 << 20;
+    let disk = SimDisk::new();
+    let mut options = Options { max_bytes: 8 * CAP, ..eager() };
+    options.keep[1] = Duration::ZERO;
+    let store = Store::on(disk.arc(), options.clone(), |_, _| Vec::new()).unwrap();
+    let mut load = Load::new(8, 8).steady(5 * SECOND);
+    let total = || disk.files().values().map(|content| content.len() as u64).sum::<u64>();
+    let fill = |load: &mut Load, rows: u64| {
+        for _ in 0..rows / 100 {
+            (0..100).for_each(|_| append(&store, load));
+            assert!(store.flush(PATIENCE));
+        }
+    };
+    fill(&mut load, 10_000);
+    let rolled = || store.reader().info().unwrap().tiers[1].rows;
+    assert_eq!(rolled(), 0);
+    options.keep[1] = Duration::from_secs(86_400 * 180);
+    store.keep(options.clone());
+    fill(&mut load, 100);
+    let minutes = 10_000 * 5 / 60;
+    assert!(rolled() > minutes - 60, "{} of {minutes}", rolled());
+    while total() < 2 * CAP {
+        fill(&mut load, 1000);
+    }
+    store.keep(Options { max_bytes: CAP, ..options });
+    fill(&mut load, 100);
+    assert!(total() < CAP + CAP / 2, "{}", total());
+    assert_eq!(numbers(store.reader()).last().copied(), Some(load.rows() as i64 - 1));
+}
+
+#[test]
 fn what_is_too_old_goes() {
     let disk = SimDisk::new();
     let mut options = eager();

@@ -28,9 +28,10 @@ pub(crate) fn run(settings: &Settings, args: &CaptureArgs) -> anyhow::Result<()>
         bail!("{} exists: a recording is not written over", taken.display());
     }
     let [before, now] = dirs;
-    let before = capture(settings, &before)?;
+    let host = Host::new(settings.roots.clone()).keeping_counters();
+    let before = capture(&host, settings, &before)?;
     thread::sleep(APART);
-    let now = capture(settings, &now)?;
+    let now = capture(&host, settings, &now)?;
     let elapsed_ms =
         now.timestamp.as_millisecond().saturating_sub(before.timestamp.as_millisecond());
     let path = args.dir.join("elapsed_ms");
@@ -50,9 +51,9 @@ pub(crate) fn run(settings: &Settings, args: &CaptureArgs) -> anyhow::Result<()>
 }
 
 /// Records one instant. While slow files keep it waiting it is recorded anew: what is left is of one moment.
-fn capture(settings: &Settings, dir: &Path) -> anyhow::Result<Snapshot> {
-    let host = Host::new(settings.roots.clone());
-    let host = host.capturing(dir).with_context(|| format!("writing to {}", dir.display()))?;
+fn capture(host: &Host, settings: &Settings, dir: &Path) -> anyhow::Result<Snapshot> {
+    let host =
+        host.beside().capturing(dir).with_context(|| format!("writing to {}", dir.display()))?;
     let all_answered =
         |snapshot: &Snapshot| faults(snapshot).iter().all(|(state, _)| *state != State::Late);
     sample_until(&Arc::new(host), &settings.collect, APART, PATIENCE, all_answered)

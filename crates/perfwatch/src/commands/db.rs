@@ -213,6 +213,14 @@ impl Growth {
     }
 }
 
+/// Bytes that a day of everything takes. None while there is too little to tell.
+pub(crate) fn bytes_per_day(info: &Info, options: &Options) -> Option<u64> {
+    let tiers = Forecast::of(info, options).tiers;
+    let of_raw = tiers.first()?.bytes_per_day?;
+    let others: f64 = tiers.iter().skip(1).filter_map(|tier| tier.bytes_per_day).sum();
+    Some((of_raw + others) as u64)
+}
+
 /// What everything will take.
 struct Forecast {
     tiers: Vec<Growth>,

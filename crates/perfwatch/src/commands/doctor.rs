@@ -1,18 +1,20 @@
 //! `perfwatch doctor`: what works here, what does not, and what to do.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch_collect::Host;
 use perfwatch_collect::network::{StateCounts, count_dump};
-use perfwatch_metrics::{Section, State};
+use perfwatch_metrics::{Section, State, Status};
 
 use super::snapshot::sample;
 use crate::cli::Overrides;
-use crate::config::Settings;
+use crate::config::{Configuration, Listen, Settings};
+use crate::http;
 use crate::terminal::printable;
 
 /// Time between the two samples that are looked at.
@@ -21,12 +23,15 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// How long whoever listens on our port may take to say who it is.
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What every host has. Other sections are of hardware that most do not have.
+const ON_EVERY_HOST: [&str; 4] = ["cpu", "memory", "network", "disk"];
+
 /// One line of the report.
-struct Finding {
-    name: String,
-    state: State,
-    reason: String,
-    fix: Option<String>,
+pub(crate) struct Finding {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) reason: String,
+    pub(crate) fix: Option<String>,
 }
 
 impl Finding {
@@ -45,16 +50,12 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(overrides).unwrap_or_else(|error| {
         let finding = Finding::new("settings", State::Failed, format!("{error:#}"));
         findings.push(finding.fix("mend the file; the rest of this report goes by the defaults"));
-        Settings::without_file(overrides)
+        Configuration::without_files(overrides).settings().clone()
     });
     let host = Arc::new(Host::new(settings.roots.clone()));
     let snapshot = sample(&host, &settings.collect, WINDOW)?;
-    for (name, section) in snapshot.status.sections() {
-        findings.extend(section_findings(name, section));
-    }
-    findings.push(netlink(&host));
-    findings.extend(namespace(&host));
-    findings.push(port(settings.listen));
+    findings.extend(capabilities(&snapshot.status, &host));
+    findings.extend(settings.listen.iter().map(address));
 
     let mut out = io::stdout().lock();
     let name = |name: &Option<String>| printable(name.as_deref().unwrap_or("unknown"));
@@ -66,16 +67,22 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
             writeln!(out, "{:<11}  → {}", "", printable(fix))?;
         }
     }
-    let is_section = |finding: &Finding| {
-        snapshot.status.sections().iter().any(|(name, _)| *name == finding.name)
-    };
     let is_wrong = |finding: &Finding| match finding.state {
         State::Failed | State::Late => true,
-        // Hardware may be absent; a whole section may not.
-        State::Unavailable => is_section(finding),
+        State::Unavailable => ON_EVERY_HOST.contains(&finding.name.as_str()),
         State::Ok | State::Denied | State::Disabled => false,
     };
     Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What can be said of a host without asking twice.
+pub(crate) fn capabilities(status: &Status, host: &Host) -> Vec<Finding> {
+    let sections = status.sections().into_iter();
+    let mut findings: Vec<_> =
+        sections.flat_map(|(name, section)| section_findings(name, section)).collect();
+    findings.push(netlink(host));
+    findings.extend(namespace(host));
+    findings
 }
 
 fn section_findings(name: &str, section: &Section) -> Vec<Finding> {
@@ -122,13 +129,21 @@ fn namespace(host: &Host) -> Option<Finding> {
     })
 }
 
-/// Whether `serve` would find its port free, and if not, who has it.
-fn port(address: SocketAddr) -> Finding {
-    let finding = |state, reason| Finding::new("listen", state, format!("{address} {reason}"));
-    match TcpListener::bind(address) {
-        Ok(_) => finding(State::Ok, "is free".to_owned()),
+/// Whether `serve` would find an address free, and if not, who has it.
+fn address(listen: &Listen) -> Finding {
+    let finding = |state, reason| Finding::new("listen", state, format!("{listen} {reason}"));
+    let bound = match listen {
+        Listen::Tcp(address) => TcpListener::bind(address).map(|_| ()),
+        // A socket that nobody listens at would be replaced.
+        Listen::Unix(path) => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(_) => Ok(()),
+        },
+    };
+    match bound {
+        Ok(()) => finding(State::Ok, "is free".to_owned()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if is_perfwatch(address).unwrap_or(false) {
+            if is_perfwatch(listen).unwrap_or(false) {
                 finding(State::Ok, "is served by a running PerfWatch".to_owned())
             } else {
                 finding(State::Failed, "is in use by another program".to_owned())
@@ -140,11 +155,25 @@ fn port(address: SocketAddr) -> Finding {
     }
 }
 
-fn is_perfwatch(address: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect_timeout(&address, PORT_PATIENCE)?;
-    stream.set_read_timeout(Some(PORT_PATIENCE))?;
-    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+fn is_perfwatch(listen: &Listen) -> io::Result<bool> {
+    match listen {
+        Listen::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, PORT_PATIENCE)?;
+            stream.set_read_timeout(Some(PORT_PATIENCE))?;
+            answers_as_perfwatch(stream)
+        }
+        Listen::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PORT_PATIENCE))?;
+            answers_as_perfwatch(stream)
+        }
+    }
+}
+
+fn answers_as_perfwatch(mut stream: impl Read + Write) -> io::Result<bool> {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n"))
+    let healthy = answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n");
+    Ok(healthy || answer.ends_with(http::HTTPS_NEEDED))
 }

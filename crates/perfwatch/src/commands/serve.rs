@@ -11,27 +11,34 @@ use anyhow::{Context, anyhow};
 use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
 use perfwatch_store::Store;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
+use crate::access::{Access, MAX_HASHES};
 use crate::bus::{Latest, Publisher};
-use crate::config::Settings;
-use crate::http::{self, AppState};
+use crate::config::{Configuration, Listen, LiveSettings, Settings};
+use crate::exposure;
+use crate::http::{self, AppState, Listener, Site, Tls};
 use crate::journal::Journal;
+use crate::notify::Notify;
 use crate::recorder::Recorder;
-use crate::ticker::Ticker;
+use crate::terminal::printable;
+use crate::ticker::{Pace, Ticker};
 
 /// How long clients may take to read why their stream ends.
 const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Small files that are replaced at a time.
+const MAX_FILE_CHANGES: usize = 1;
 
 /// How long an end waits for the disk. Then what was not written is lost, as in a power cut.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn run(configuration: Configuration) -> anyhow::Result<()> {
+    let settings = configuration.settings();
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(false)
@@ -40,50 +47,78 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(http::MAX_QUESTIONS)
+        .max_blocking_threads(http::MAX_QUESTIONS + MAX_HASHES + MAX_FILE_CHANGES)
         .build();
     let runtime = runtime.context("starting the runtime")?;
-    let told = runtime.block_on(serve(settings));
+    let told = runtime.block_on(serve(configuration));
     // A question that waits for a disk is not waited for.
     runtime.shutdown_background();
     told
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
+async fn serve(configuration: Configuration) -> anyhow::Result<()> {
+    for warning in configuration.warnings() {
+        warn!("{}", printable(&warning));
+    }
+    let settings = &configuration.settings().clone();
     // First, so that a second instance leaves before it samples.
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
-        format!(
-            "listening on {} (is another PerfWatch running there? --listen takes another)",
-            settings.listen
-        )
-    })?;
+    let listeners = listen(settings).await?;
+    let tls = settings.tls_files()?.map(Tls::load).transpose()?.map(Arc::new);
+    let hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let host = Arc::new(Host::new(settings.roots.clone()));
     let store = open_store(settings)?;
-    let (sampling, latest) = start_sampling(settings, &host, &store)?;
-    let address = listener.local_addr().context("asking for the address listened on")?;
+    let notify = Notify::from_env();
+    let (sampling, latest) = start_sampling(settings, &host, &store, notify.clone())?;
+    let access = Access::start(&settings.data_dir()?, settings.words.no_auth);
+    let access = access.context("starting a thread for the accounts")?;
     let interval_ms = settings.interval.as_millis() as u64;
-    info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at http://{address}");
+    let mut urls = Vec::new();
+    for listener in &listeners {
+        let url = listener.url(tls.is_some()).context("asking for the address listened on")?;
+        info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
+        urls.push(url);
+    }
+    notify.ready(settings.interval);
+    access.offer_setup(&urls);
+    tokio::spawn(reload(hangup, tls.clone()));
+    notify.ready(settings.interval);
 
     let hostname = host.info().hostname;
-    let state =
-        AppState::new(latest.clone(), settings.interval, hostname.as_deref(), Arc::clone(&store));
+    let site = Site {
+        names: settings.allowed_hosts.iter().cloned().chain(hostname).collect(),
+        behind_proxy: settings.words.behind_proxy,
+    };
+    let store_for_routes = Arc::clone(&store);
+    let live_settings = Arc::new(LiveSettings::new(configuration));
+    let changes = live_settings.subscribe();
+    let state = AppState::new(
+        latest.clone(),
+        live_settings,
+        Arc::clone(&host),
+        store_for_routes,
+        access,
+        site,
+    );
     let (stop, stopping) = watch::channel(false);
+    let store_to_follow = Arc::clone(&store);
     let stopped = async move {
         let told = tokio::select! {
             _ = terminate.recv() => Ok("SIGTERM"),
             _ = interrupt.recv() => Ok("SIGINT"),
+            () = follow(changes, &sampling, &store_to_follow) => Err(anyhow!("nobody can change settings any more")),
             () = ended(latest) => Err(anyhow!("sampling ended by itself")),
         };
         let told = told.inspect(|signal| info!(signal, "stopping"));
+        notify.stopping();
         // Closes the bus, which ends the live streams, and then the connections.
         drop(sampling);
         let _ = stop.send(true);
         told
     };
     let router = http::router(state.clone());
-    let ((), told) = tokio::join!(http::serve(listener, router, stopping), stopped);
+    let ((), told) = tokio::join!(http::serve(listeners, tls, router, stopping), stopped);
     if timeout(STREAMS_DEADLINE, state.live_streams_end()).await.is_err() {
         debug!("some live streams did not end in time");
     }
@@ -92,6 +127,59 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         warn!("the disk did not take the last rows in time");
     }
     told.map(|_| ())
+}
+
+/// Puts every change of the settings in force.
+async fn follow(
+    mut changes: watch::Receiver<Settings>,
+    sampling: &mpsc::Sender<Pace>,
+    store: &Store,
+) {
+    while changes.changed().await.is_ok() {
+        let settings = changes.borrow_and_update().clone();
+        info!(interval_ms = settings.interval.as_millis() as u64, "the settings changed");
+        store.keep(settings.storage.clone());
+        // Nobody samples any more when nobody takes it.
+        let _ = sampling.send(pace(&settings));
+    }
+}
+
+fn pace(settings: &Settings) -> Pace {
+    Pace { interval: settings.interval, options: Arc::clone(&settings.collect) }
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for address in &settings.listen {
+        let reachable = match address {
+            Listen::Tcp(address) => Some(*address),
+            Listen::Unix(_) => None,
+        };
+        if let Some(reason) =
+            exposure::refusal(reachable, settings.tls_files()?.is_some(), settings.words)
+        {
+            return Err(anyhow!(reason));
+        }
+        let listener = Listener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("listening on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Reads the certificate again at every SIGHUP.
+async fn reload(mut hangup: Signal, tls: Option<Arc<Tls>>) {
+    while hangup.recv().await.is_some() {
+        let Some(tls) = tls.clone() else {
+            info!(signal = "SIGHUP", "there is no certificate to read again");
+            continue;
+        };
+        // Files may be where reading takes its time.
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Ok(())) => info!("the certificate was read again"),
+            Ok(Err(error)) => warn!("the certificate stays as it was: {error:#}"),
+            Err(error) => warn!(%error, "reading the certificate again failed"),
+        }
+    }
 }
 
 /// Opens the history. What keeps it from being written is logged, and gone on trying.
@@ -113,16 +201,18 @@ fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
     store: &Arc<Store>,
-) -> anyhow::Result<(mpsc::Sender<()>, Latest)> {
-    let (running, stop) = mpsc::channel();
-    let mut ticker = Ticker::new(settings.interval, Arc::clone(&settings.collect), stop);
+    notify: Notify,
+) -> anyhow::Result<(mpsc::Sender<Pace>, Latest)> {
+    let (running, changes) = mpsc::channel();
+    let mut ticker = Ticker::new(pace(settings), changes);
     let (mut publisher, latest) = Publisher::new();
     let (mut journal, mut recorder) = (Journal::default(), Recorder::new(Arc::clone(store)));
     let publish = move |snapshot: Snapshot| {
         let changes = journal.note(&snapshot.status);
         recorder.changes(snapshot.timestamp, &changes);
         recorder.record(&snapshot);
-        match publisher.publish(&snapshot) {
+        notify.alive(Duration::from_millis(snapshot.interval_ms));
+        match publisher.publish(snapshot) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 error!(%error, "writing a snapshot as JSON failed");

@@ -75,3 +75,12 @@ pub(crate) fn sample_until(
     sampler::start(host, pace, publish).context("starting to sample")?;
     snapshots.iter().last().context("sampling ended by itself")
 }
+
+/// A snapshot of a recorded host, for tests.
+#[cfg(test)]
+pub(crate) fn of_recording(name: &str) -> Snapshot {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../perfwatch-collect/fixtures");
+    let dir = std::path::Path::new(fixtures).join(name).join("t1");
+    let host = Arc::new(Host::recorded(&dir));
+    sample(&host, &Arc::default(), Duration::from_millis(10)).unwrap()
+}

@@ -9,13 +9,14 @@ use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
 
 use crate::config::Settings;
-use crate::ticker::Ticker;
+use crate::ticker::{Pace, Ticker};
 
 /// Prints until whoever reads goes away.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(settings.roots.clone()));
-    let (_running, stop) = mpsc::channel();
-    let mut ticker = Ticker::new(settings.interval, Arc::clone(&settings.collect), stop);
+    let (_running, changes) = mpsc::channel();
+    let pace = Pace { interval: settings.interval, options: Arc::clone(&settings.collect) };
+    let mut ticker = Ticker::new(pace, changes);
     let (report, reports) = mpsc::channel();
     let publish = move |snapshot: Snapshot| match print(&snapshot) {
         Ok(()) => ControlFlow::Continue(()),

@@ -38,6 +38,7 @@ pub(crate) struct Request<'a> {
 }
 
 /// Both sides of every series.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     /// When each step of this side begins, in milliseconds since the epoch.
@@ -57,11 +58,13 @@ pub(crate) struct Comparison {
 }
 
 /// One series on both sides.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Compared {
     /// The metric.
     pub(crate) id: &'static str,
     /// What tells it from others of the metric.
+    #[cfg_attr(test, schema(value_type = BTreeMap<String, String>))]
     pub(crate) labels: BTreeMap<&'static str, String>,
     /// Unit of its values. Counters are compared by their increase per second.
     pub(crate) unit: String,
@@ -81,6 +84,7 @@ pub(crate) struct Compared {
 }
 
 /// One side of a series.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Side {
     /// Mean of each step.
@@ -94,6 +98,7 @@ pub(crate) struct Side {
 }
 
 /// What is known of one side as a whole. Null without any value.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Statistics {
     /// Share of the time that there are values for, from 0 to 1.

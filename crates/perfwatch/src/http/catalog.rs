@@ -5,8 +5,10 @@ use perfwatch_metrics::MetricDef;
 use serde::Serialize;
 
 /// The catalog as JSON.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Catalog {
+    #[cfg_attr(test, schema(value_type = Vec<super::openapi::Metric>))]
     metrics: Vec<&'static MetricDef>,
 }
 

@@ -7,6 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use perfwatch_store::{Error, Reader, Resolution};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::AppState;
@@ -94,30 +95,36 @@ pub(crate) async fn events(State(state): State<AppState>, RawQuery(query): RawQu
 
 type Body = (Vec<u8>, &'static str);
 
-/// Answers on a thread that may wait for the disk, a few at a time.
+/// Answers a question about history.
 async fn answer(
     state: AppState,
     question: impl FnOnce(&Reader) -> Result<Body, Problem> + Send + 'static,
 ) -> Response {
-    let turn = timeout(PATIENCE, Arc::clone(&state.questions).acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        let busy = "too many questions about history at a time";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", busy)
-            .fix("ask again in a second")
-            .into_response();
-    };
     let store = Arc::clone(&state.store);
-    let task = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        question(store.reader())
-    });
-    match task.await {
+    match on_a_thread(&state.questions, move || question(store.reader())).await {
         Ok(Ok((bytes, kind))) => {
             ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], bytes).into_response()
         }
-        Ok(Err(problem)) => problem.into_response(),
-        Err(error) => unexpected(&error.to_string()).into_response(),
+        Ok(Err(problem)) | Err(problem) => problem.into_response(),
     }
+}
+
+/// Does something on a thread that may wait for the disk, a few of them at a time.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    questions: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = timeout(PATIENCE, Arc::clone(questions).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        let busy = "too many questions about history at a time";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", busy)
+            .fix("ask again in a second"));
+    };
+    let task = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    task.await.map_err(|error| unexpected(&error.to_string()))
 }
 
 fn json(answer: &impl serde::Serialize) -> Result<Body, Problem> {

@@ -1,10 +1,11 @@
 //! `GET /api/v1/live`: every snapshot over WebSocket, as it is made.
 //!
-//! First `{"type":"hello","interval_ms":5000,"seq":17}` and the newest snapshot, then
+//! First `{"type":"hello","interval_ms":5000,"seq":17}` (again whenever the interval changes) and the newest snapshot, then
 //! `{"type":"snapshot","seq":18,"missed":0,"data":{…}}` at every tick. A client that reads too slowly skips to the
 //! newest and is told in `missed` how many it did not get; one that stops reading is let go. A client may send
 //! `{"type":"ping"}` and gets `{"type":"pong"}`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -20,7 +21,9 @@ use tracing::debug;
 
 use super::AppState;
 use super::error::Problem;
-use super::server::Place;
+use super::server::{Peer, Place};
+use crate::access::{Caller, Pass};
+use crate::bus::Latest;
 
 /// Largest message a client may send. All it can say is ping.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -53,7 +56,9 @@ enum ClientMessage {
 /// Opens the stream, unless there are too many.
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
-    Extension(place): Extension<Place>,
+    Extension(place): Extension<Arc<Place>>,
+    Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Arc<Caller>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -73,17 +78,25 @@ pub(crate) async fn upgrade(
         .fix("close one, or poll /api/v1/snapshot")
         .into_response();
     };
+    debug!(address = ?peer.address, tls = peer.tls, "a live stream begins");
+    let pass = state.access.pass(Caller::clone(&caller));
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
         .max_message_size(MAX_READ_BYTES)
         .max_frame_size(MAX_READ_BYTES)
-        .on_upgrade(move |socket| stream(socket, state, permit, place))
+        .on_upgrade(move |socket| stream(socket, state, pass, permit, place))
 }
 
-async fn stream(socket: WebSocket, state: AppState, _permit: OwnedSemaphorePermit, _place: Place) {
-    let mut client = Client { socket, last_seq: None };
+async fn stream(
+    socket: WebSocket,
+    state: AppState,
+    pass: Pass,
+    _permit: OwnedSemaphorePermit,
+    _place: Arc<Place>,
+) {
+    let mut client = Client { socket, pass, last_seq: None };
     if let Err(end) = client.serve(state).await {
         client.end(end).await;
     }
@@ -102,19 +115,27 @@ impl End {
     }
 }
 
+/// What a stream begins with, and what is sent when the interval is another.
+fn hello(latest: &Latest, interval: Duration) -> Message {
+    let seq = latest.borrow().as_ref().map_or(0, |frame| frame.seq);
+    let interval_ms = interval.as_millis();
+    Message::Text(format!(r#"{{"type":"hello","interval_ms":{interval_ms},"seq":{seq}}}"#).into())
+}
+
 struct Client {
     socket: WebSocket,
+    /// Whose it is.
+    pass: Pass,
     /// The last frame it got.
     last_seq: Option<u64>,
 }
 
 impl Client {
     async fn serve(&mut self, state: AppState) -> Result<(), End> {
-        let AppState { mut latest, interval: sample_interval, .. } = state;
-        let seq = latest.borrow().as_ref().map_or(0, |frame| frame.seq);
-        let interval_ms = sample_interval.as_millis();
-        let hello = format!(r#"{{"type":"hello","interval_ms":{interval_ms},"seq":{seq}}}"#);
-        self.send(Message::Text(hello.into())).await?;
+        let AppState { mut latest, settings, .. } = state;
+        let mut settings = settings.subscribe();
+        let mut sample_interval = settings.borrow_and_update().interval;
+        self.send(hello(&latest, sample_interval)).await?;
         latest.mark_changed();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,11 +152,20 @@ impl Client {
                         self.send(Message::Text(frame.message(missed))).await?;
                     }
                 }
+                Ok(()) = settings.changed() => {
+                    let interval = settings.borrow_and_update().interval;
+                    if interval != sample_interval {
+                        sample_interval = interval;
+                        self.send(hello(&latest, interval)).await?;
+                    }
+                }
+                () = self.pass.changed() => self.check()?,
                 received = self.socket.recv() => {
                     alive = true;
                     self.answer(received).await?;
                 }
                 _ = heartbeat.tick() => {
+                    self.check()?;
                     if !std::mem::replace(&mut alive, false) {
                         return Err(End::because(close_code::POLICY, "no sign of life"));
                     }
@@ -143,6 +173,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Ends a stream whose session or token has ended.
+    fn check(&self) -> Result<(), End> {
+        let ended = || End::because(close_code::POLICY, "the session or token has ended");
+        self.pass.is_valid().then_some(()).ok_or_else(ended)
     }
 
     /// Says why, and reads on until the client has closed as well: what it sent meanwhile would otherwise reset the

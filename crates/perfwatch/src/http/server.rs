@@ -1,126 +1,124 @@
-//! The accept loop: HTTP/1.1 with deadlines and a limit on connections, where axum's own has neither.
+//! The accept loop: HTTP/1.1 over TCP, TLS and a UNIX socket, with deadlines and limits on connections, where axum's
+//! own has neither.
+
+mod connection;
+mod listener;
+mod patience;
+mod places;
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::Router;
 use hyper_util::service::TowerToHyperService;
-use rustix::net::sockopt;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
 
-/// Most connections at a time, WebSockets included. More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 2048;
+use super::tls::Tls;
 
-/// File descriptors that are not for connections: what the collectors keep open, and some to spare.
-const RESERVED_DESCRIPTORS: u64 = 256;
-
-/// A peer that has taken nothing of what was written to it for so long is gone, as the kernel sees it.
-const WRITE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What the kernel holds for a peer that does not read, doubled by it for its own needs.
-const SEND_BUFFER_BYTES: usize = 64 << 10;
-
-/// A request's head must be complete by then; the same for a connection that is kept alive and idle.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Largest head of a request.
-const MAX_HEAD_BYTES: usize = 16 << 10;
+pub(crate) use connection::{HTTPS_NEEDED, Peer};
+pub(crate) use listener::Listener;
+pub(crate) use places::Place;
+use places::Places;
 
 /// Pause after accept failed, as it does without free file descriptors: no spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often it is logged that connections are refused, however many are.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long connections may take to end after the signal to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
 
-/// A connection's place among [`MAX_CONNECTIONS`]: free again when the last clone is dropped.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    _permit: Arc<Option<OwnedSemaphorePermit>>,
-}
-
 /// Serves until `stop` changes or is closed, then lets connections end.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let permits = Arc::new(Semaphore::new(connection_limit()));
-    let mut failing = false;
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = async {
-            // The semaphore is never closed.
-            let permit = permits.clone().acquire_owned().await.ok();
-            (permit, listener.accept().await)
-        };
-        tokio::select! {
-            _ = stop.changed() => break,
-            Some(_) = connections.join_next() => {}
-            (permit, accepted) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    failing = false;
-                    // What goes on after an upgrade holds it as well.
-                    let place = Place { _permit: Arc::new(permit) };
-                    let router = router.clone().layer(Extension(place));
-                    connections.spawn(connection(stream, router, stop.clone()));
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        warn!(%error, "accepting connections fails");
+pub(crate) async fn serve(
+    listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let server = Server { places: Places::new(), tls, router: TowerToHyperService::new(router) };
+    let mut loops: JoinSet<()> = listeners
+        .into_iter()
+        .map(|listener| server.clone().accept(listener, stop.clone()))
+        .collect();
+    while loops.join_next().await.is_some() {}
+}
+
+/// What the listeners share.
+#[derive(Clone)]
+struct Server {
+    places: Places,
+    tls: Option<Arc<Tls>>,
+    router: TowerToHyperService<Router>,
+}
+
+impl Server {
+    async fn accept(self, listener: Listener, mut stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        let (mut failing, mut refusals) = (false, Refusals::default());
+        loop {
+            tokio::select! {
+                _ = stop.changed() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => {
+                        if std::mem::take(&mut failing) {
+                            info!("connections are accepted again");
+                        }
+                        let Some(place) = self.places.take(accepted.source()).map(Arc::new) else {
+                            refusals.count();
+                            continue;
+                        };
+                        let Self { tls, router, .. } = self.clone();
+                        let connection =
+                            connection::serve(accepted, Arc::clone(&place), tls, router, stop.clone());
+                        place.may_be_ended(connections.spawn(connection));
                     }
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+                    Err(error) if is_the_peers(&error) => {}
+                    Err(error) => {
+                        if !std::mem::replace(&mut failing, true) {
+                            warn!(%error, "accepting connections fails");
+                        }
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(STOP_DEADLINE, all_ended).await.is_err() {
+            debug!("some connections did not end in time");
         }
     }
-    drop(listener);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(STOP_DEADLINE, all_ended).await.is_err() {
-        debug!("some connections did not end in time");
-    }
 }
 
-/// As many connections as there are file descriptors for. Raises the limit of this process as far as it may.
-fn connection_limit() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let descriptors = if raised.is_ok() { limit.maximum } else { limit.current };
-    let free = descriptors.map_or(usize::MAX, |descriptors| {
-        usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX)
-    });
-    free.clamp(1, MAX_CONNECTIONS)
+/// Whether accept failed for one connection, and not for all.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER_BYTES)?;
-    let deadline_ms = u32::try_from(WRITE_DEADLINE.as_millis()).unwrap_or(u32::MAX);
-    Ok(sockopt::set_tcp_user_timeout(stream, deadline_ms)?)
+/// Connections that found no place.
+#[derive(Default)]
+struct Refusals {
+    since: Option<Instant>,
+    count: u64,
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
-    if let Err(error) = prepare(&stream) {
-        debug!(%error, "setting options of a connection failed");
-    }
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(MAX_HEAD_BYTES);
-    let connection = http
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stop.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Refusals {
+    fn count(&mut self) {
+        self.count += 1;
+        if self.since.is_none_or(|since| since.elapsed() >= REFUSAL_LOG_INTERVAL) {
+            warn!(refused = self.count, "there is no place for more connections");
+            *self = Self { since: Some(Instant::now()), count: 0 };
         }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a connection broke off");
     }
 }

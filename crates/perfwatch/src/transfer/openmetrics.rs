@@ -1,22 +1,22 @@
 //! Samples as OpenMetrics: one metric after the other, each with all of its samples.
 //!
-//! A metric's name is its id with underscores for dots, after `perfwatch_`; a counter's ends in `_total`. The history is
-//! read once for each metric, so that memory does not grow with it; reading back needs all samples at once.
+//! Names and base units are those of `/metrics`. The history is read once for each metric, so that memory does not grow with
+//! it; reading back needs all samples at once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use anyhow::{anyhow, bail};
 use perfwatch_metrics::catalog::hidden;
-use perfwatch_metrics::{Kept, MetricDef, SeriesKey, catalog};
+use perfwatch_metrics::{MetricDef, SeriesKey, catalog};
 use perfwatch_store::{GroupRows, Reader, Series};
 
 use super::export::{Span, Wanted};
 use super::lines::Lines;
 use super::{Known, Names, SectionRow, text};
+use crate::prometheus::{family, in_base_unit, in_own_unit, is_counter, label};
 use crate::selector::Selector;
 
 /// Most samples that are read back at once: about half a gigabyte.
@@ -56,7 +56,7 @@ pub(crate) fn export(
         let family = family(def);
         let kind = if is_counter(def) { "counter" } else { "gauge" };
         writeln!(out, "# TYPE {family} {kind}")?;
-        writeln!(out, "# HELP {family} {}", escaped(def.title()))?;
+        writeln!(out, "# HELP {family} {}", def.title())?;
         let mut last: HashMap<Rc<str>, i64> = HashMap::new();
         let mut written = Ok(());
         let select = |series: &Series| {
@@ -97,19 +97,11 @@ fn samples(
                 continue;
             }
             *last = *time;
-            writeln!(out, "{name} {} {}", known.write(value), seconds(*time))?;
+            let value = in_base_unit(known.key.def.unit, &known.write(value));
+            writeln!(out, "{name} {value} {}", seconds(*time))?;
         }
     }
     Ok(())
-}
-
-/// Of a counter, without `_total`.
-fn family(def: &MetricDef) -> String {
-    format!("perfwatch_{}", def.id.replace('.', "_"))
-}
-
-fn is_counter(def: &MetricDef) -> bool {
-    matches!(def.kept, Kept::Counter | Kept::Counter32)
 }
 
 /// A series' name with its labels.
@@ -118,20 +110,14 @@ fn sample_name(key: &SeriesKey) -> String {
     if is_counter(key.def) {
         name.push_str("_total");
     }
-    let mut before = '{';
-    for (label, value) in key.labels() {
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{before}{label}=\"{}\"", escaped(value));
-        before = ',';
+    let mut labels = String::new();
+    for (name, value) in key.labels() {
+        label(&mut labels, name, value);
     }
-    if before == ',' {
-        name.push('}');
+    if !labels.is_empty() {
+        name.push_str(&format!("{{{labels}}}"));
     }
     name
-}
-
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// Nanoseconds as seconds, with milliseconds where that is exact.
@@ -210,7 +196,9 @@ fn sample(
     let known = names.get(&SeriesKey { def, labels: ordered }.to_string())?;
     let (value, time) =
         rest.strip_prefix(' ').and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;
-    let value = known.read(value)?;
+    let value = in_own_unit(def.unit, value)
+        .ok_or_else(|| format!("`{}` is no number in plain decimals", text::shown(value)))?;
+    let value = known.read(&value)?;
     let time = text::parse_decimal(time, 9)
         .ok_or_else(|| format!("`{}` is no time in seconds", text::shown(time)))?;
     Ok((known, value, time))
@@ -276,15 +264,6 @@ fn covered(times: &[i64]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_two_metrics_have_the_same_name() {
-        let names: HashSet<_> = catalog()
-            .chain(hidden())
-            .map(|def| if is_counter(def) { family(def) + "_total" } else { family(def) })
-            .collect();
-        assert_eq!(names.len(), catalog().chain(hidden()).count());
-    }
 
     #[test]
     fn names_are_those_of_prometheus() {

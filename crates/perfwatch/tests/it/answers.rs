@@ -250,8 +250,8 @@ impl Metrics {
     /// Every number of a snapshot by its series.
     fn numbers(&self, snapshot: &Value) -> BTreeMap<Key, Value> {
         let mut numbers = BTreeMap::new();
-        for section in ["cpu", "memory", "network", "disk", "perf_events"] {
-            self.walk(&mut vec![section.to_owned()], &snapshot[section], &mut numbers);
+        for (section, _) in snapshot["status"].as_object().unwrap() {
+            self.walk(&mut vec![section.clone()], &snapshot[section], &mut numbers);
         }
         numbers
     }

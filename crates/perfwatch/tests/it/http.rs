@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::process::{Server, perfwatch, stdout};
 
+/// How a TLS client begins.
+const TLS_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
 #[test]
 fn the_newest_snapshot_is_served() {
     let server = Server::start(&[]);
@@ -66,9 +69,13 @@ fn errors_are_problem_details() {
 #[test]
 fn a_request_that_is_none_harms_nobody() {
     let server = Server::start(&[]);
-    for request in
-        [&b"\xff\xfe\x00\r\n\r\n"[..], b"GET", b"GET / HTTP/9.9\r\n\r\n", &[b'a'; 100_000]]
-    {
+    for request in [
+        &b"\xff\xfe\x00\r\n\r\n"[..],
+        b"GET",
+        b"GET / HTTP/9.9\r\n\r\n",
+        &[b'a'; 100_000],
+        TLS_HELLO,
+    ] {
         let mut stream = server.connect();
         // The server may close before all is written.
         let _ = stream.write_all(request);
@@ -76,34 +83,4 @@ fn a_request_that_is_none_harms_nobody() {
         let _ = stream.read_to_end(&mut Vec::new());
     }
     assert_eq!(server.get("/healthz").0, 200);
-}
-
-#[test]
-fn a_connection_that_says_nothing_is_closed() {
-    let server = Server::start(&[]);
-    let mut silent = server.connect();
-    silent.write_all(b"GET /healthz HTT").unwrap();
-    let start = Instant::now();
-    assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap_or(0), 0);
-    assert!(start.elapsed() < Duration::from_secs(14), "closed after {:?}", start.elapsed());
-}
-
-#[test]
-fn a_client_that_asks_and_never_reads_is_let_go() {
-    let server = Server::start(&[]);
-    let mut greedy = server.connect();
-    greedy.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let request = format!("GET /api/v1/catalog HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
-    // Asks until neither side holds any more.
-    while greedy.write_all(request.as_bytes()).is_ok() {}
-    assert_eq!(server.get("/healthz").0, 200, "others are served");
-    let start = Instant::now();
-    while greedy.take_error().unwrap().is_none() {
-        assert!(
-            start.elapsed() < Duration::from_secs(40),
-            "still held after {:?}",
-            start.elapsed()
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }

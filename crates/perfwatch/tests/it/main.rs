@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod access;
 mod answers;
 mod commands;
+mod connections;
+mod contract;
 mod database;
+mod deadlines;
 mod faults;
+mod flood;
 mod history;
 mod http;
 mod live;
@@ -13,4 +18,10 @@ mod parity;
 mod perf;
 mod perf_stat;
 mod process;
+mod roles;
+mod secrets;
+mod settings;
 mod storage_faults;
+mod systemd;
+mod tls;
+mod unix_socket;

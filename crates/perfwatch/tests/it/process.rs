@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -96,10 +96,11 @@ impl Running {
         fs::read_dir(format!("/proc/{}/{directory}", self.0.id())).unwrap().count()
     }
 
-    /// Its resident memory.
-    pub(crate) fn rss_kib(&self) -> u64 {
+    /// Memory in KiB, by its name in /proc/PID/status. `RssAnon` is without code, of which a build for tests has several
+    /// times as much.
+    pub(crate) fn memory_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
@@ -110,6 +111,8 @@ pub(crate) struct Server {
     pub(crate) address: String,
     /// Where its history is.
     pub(crate) data: tempfile::TempDir,
+    /// Everything that it printed and logged.
+    said: Arc<Mutex<Vec<u8>>>,
     _quiet: RwLockReadGuard<'static, ()>,
 }
 
@@ -124,31 +127,74 @@ impl Server {
     }
 
     /// As this command, which ends with the program's name and becomes it.
-    pub(crate) fn start_as(
-        mut command: Command,
-        data: tempfile::TempDir,
-        arguments: &[&str],
-    ) -> Self {
+    pub(crate) fn start_as(command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::launch(command, data, &[&["--no-auth", "--interval", "500ms"], arguments].concat())
+    }
+
+    /// One that asks who is there, and logs all there is to log.
+    pub(crate) fn guarded(data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::launch(
+            perfwatch(),
+            data,
+            &[&["--log", "debug", "--interval", "500ms"], arguments].concat(),
+        )
+    }
+
+    /// With the interval that was saved.
+    pub(crate) fn start_saved(data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::launch(perfwatch(), data, &[&["--no-auth"], arguments].concat())
+    }
+
+    fn launch(mut command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
         let quiet = quiet();
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--interval", "500ms", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .args(arguments)
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
+        let stdout = child.stdout.take().unwrap();
         let process = Running(child);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let keep = |said: &Arc<Mutex<Vec<u8>>>, bytes: &[u8]| {
+            said.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        };
         let mut line = String::new();
-        while !line.contains("serving at http://") {
+        while !line.contains("serving at http") {
             line.clear();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "perfwatch ended before it served");
+            keep(&said, line.as_bytes());
         }
         let address =
-            line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        // Its log must go on being read, or it blocks.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address, data, _quiet: quiet }
+            line.split("://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        // Both must go on being read, or it blocks.
+        let streams: [Box<dyn Read + Send>; 2] = [Box::new(log), Box::new(stdout)];
+        for mut stream in streams {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    keep(&said, &bytes[..count]);
+                }
+            });
+        }
+        Self { process, address, data, said, _quiet: quiet }
+    }
+
+    /// Waits for a line of the log that says this, and returns it.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let log = self.said();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "`{text}` is not logged: {log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Killed, as by the kernel out of memory. What is left is its history.
@@ -163,6 +209,12 @@ impl Server {
         let ended = self.process.end(Duration::from_secs(2)).expect("still running after 2 s");
         assert!(ended.success(), "{ended}");
         self.data
+    }
+
+    /// Everything that it printed and logged so far.
+    pub(crate) fn said(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

@@ -1,0 +1,521 @@
+//! Who may: users with passwords and sessions, tokens for programs, and the one link that makes the first user.
+//!
+//! Everything is decided from memory. The file of accounts is read when it changed, which a thread looks for every second, and
+//! whatever ends there ends here at once, open streams included.
+
+mod accounts;
+mod audit;
+mod passwords;
+mod secret;
+mod sessions;
+mod setup;
+mod throttle;
+mod watch;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch::{Receiver, Sender};
+use tokio::task::spawn_blocking;
+
+pub(crate) use accounts::{
+    Accounts, AccountsFile, Error as AccountsError, Found, Role, Scope, Token, now_ms,
+};
+pub(crate) use audit::{Action, Audit, Entry};
+pub(crate) use passwords::{MAX_HASHES, hash as hash_password};
+pub(crate) use secret::{Digest, Secret};
+pub(crate) use throttle::Source;
+
+use accounts::Stamp;
+use passwords::Hashing;
+use secret::{hexadecimal, new_secret, random};
+use sessions::Sessions;
+use setup::Setup;
+use throttle::Throttle;
+
+/// What every token begins with, so that it is recognized where it should not be.
+const TOKEN_PREFIX: &str = "pw_";
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Nobody who is known.
+    Nobody,
+    /// Anybody at all, where `--no-auth` was asked for.
+    Anybody,
+    /// Somebody who logged in.
+    User {
+        name: String,
+        role: Role,
+        session: Digest,
+        /// When the session ends unless it is used, in milliseconds since the epoch.
+        expires_ms: i64,
+    },
+    /// A program.
+    Token { id: String, scope: Scope, owner: Option<String> },
+}
+
+impl Caller {
+    /// The name of a user.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::User { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// As the audit log names it.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Self::Token { id, .. } => Some(format!("token {id}")),
+            other => other.user().map(str::to_owned),
+        }
+    }
+}
+
+/// Why somebody was not let in, or nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// There are no users yet.
+    #[error("nobody has set up PerfWatch yet")]
+    SetupNeeded,
+    /// No such user, or not the password; it is not said which.
+    #[error("the user or the password is wrong")]
+    Wrong,
+    /// After too many wrong passwords.
+    #[error("too many wrong passwords")]
+    Wait(Duration),
+    /// Too many others.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// The new password is none.
+    #[error("a password has 8 to 1,024 bytes")]
+    PasswordLength,
+    /// The setup link is not the one, was used, or is too old.
+    #[error("the setup link is not valid, or not any more")]
+    SetupLink,
+    /// There are accounts, but they cannot be read.
+    #[error("the accounts cannot be used: {0}")]
+    Unusable(String),
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// What should not happen.
+    #[error("{0}")]
+    Failed(&'static str),
+}
+
+impl From<passwords::Error> for Refused {
+    fn from(error: passwords::Error) -> Self {
+        match error {
+            passwords::Error::Length => Self::PasswordLength,
+            passwords::Error::Busy => Self::Busy,
+            passwords::Error::Failed => Self::Failed("the password could not be hashed"),
+        }
+    }
+}
+
+/// A session that has just begun.
+#[derive(Debug)]
+pub(crate) struct Login {
+    /// What the cookie is to hold.
+    pub(crate) cookie: Secret,
+    pub(crate) caller: Caller,
+}
+
+/// Everything there is to know about who may.
+#[derive(Debug)]
+pub(crate) struct Access {
+    data: PathBuf,
+    file: AccountsFile,
+    /// How the file looked when it was read last; held while it is read or changed.
+    stamp: Mutex<Stamp>,
+    state: Mutex<State>,
+    hashing: Hashing,
+    /// Told when anything ended.
+    ended: Sender<()>,
+    audit: Audit,
+    /// Whether everybody may do everything.
+    open: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accounts: Accounts,
+    /// Why the file cannot be used.
+    unusable: Option<String>,
+    sessions: Sessions,
+    throttle: Throttle,
+    setup: Option<Setup>,
+    /// Whether a token was used since the file was written.
+    tokens_used: bool,
+}
+
+impl Access {
+    /// Reads the accounts of a data directory. Whatever state they are in, it begins. `open`: everybody may do everything.
+    pub(crate) fn start(data: &Path, open: bool) -> io::Result<Arc<Self>> {
+        let access = Arc::new(Self {
+            data: data.to_owned(),
+            file: AccountsFile::of(data),
+            stamp: Mutex::default(),
+            state: Mutex::default(),
+            hashing: Hashing::default(),
+            ended: Sender::new(()),
+            audit: Audit::start(data)?,
+            open,
+        });
+        access.begin();
+        watch::start(&access)?;
+        Ok(access)
+    }
+
+    /// Where what was done is written down.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is nobody yet who could log in.
+    pub(crate) fn needs_setup(&self) -> bool {
+        let state = self.state();
+        state.accounts.users.is_empty() && state.unusable.is_none()
+    }
+
+    /// Whose request it is. What is in a header that only programs send goes before a cookie.
+    pub(crate) fn caller(&self, bearer: Option<&str>, cookie: Option<&str>) -> Caller {
+        if self.open {
+            return Caller::Anybody;
+        }
+        match (bearer, cookie) {
+            (Some(token), _) => self.state().token(token),
+            (None, Some(cookie)) => self.state().session(Digest::of(cookie)),
+            (None, None) => Caller::Nobody,
+        }
+    }
+
+    /// Logs in.
+    pub(crate) async fn log_in(
+        &self,
+        user: &str,
+        password: Secret,
+        source: Source,
+    ) -> Result<Login, Refused> {
+        if self.needs_setup() {
+            return Err(Refused::SetupNeeded);
+        }
+        let known = self.check_password(user, password, source, Action::LoginFailed).await?;
+        let login = self.begin_session(user, &known)?;
+        self.audit.say(Action::Login, Some(user), source);
+        Ok(login)
+    }
+
+    /// Checks a password, with delays after wrong ones, and returns the hash that it fits.
+    async fn check_password(
+        &self,
+        user: &str,
+        password: Secret,
+        source: Source,
+        failure: Action,
+    ) -> Result<Secret, Refused> {
+        let hash = {
+            let mut state = self.state();
+            if let Some(reason) = &state.unusable {
+                return Err(Refused::Unusable(reason.clone()));
+            }
+            state.throttle.begin(user, source, Instant::now()).map_err(Refused::Wait)?;
+            state.accounts.user(user).map(|user| user.hash.clone())
+        };
+        match (self.hashing.verify(password, hash.clone()).await, hash) {
+            (Ok(true), Some(hash)) => {
+                self.state().throttle.succeeded(user, source);
+                Ok(hash)
+            }
+            (Ok(_), hash) => {
+                // What was typed for a name that does not exist may be a password.
+                self.audit.say(failure, hash.map(|_| user), source);
+                Err(Refused::Wrong)
+            }
+            (Err(error), _) => {
+                self.state().throttle.undecided(user, source);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Begins a session of a user, if the password is still what was checked.
+    fn begin_session(&self, name: &str, hash: &Secret) -> Result<Login, Refused> {
+        let cookie = new_secret("").map_err(|_| Refused::Failed("there are no random bytes"))?;
+        let mut state = self.state();
+        let user = state.accounts.user(name).filter(|user| user.hash.reveal() == hash.reveal());
+        let role = user.ok_or(Refused::Wrong)?.role;
+        let (id, now) = (Digest::of(cookie.reveal()), Instant::now());
+        let lasts = state.sessions.begin(id, name, now).lasts(now);
+        drop(state);
+        // The sessions that had to make room may have had streams.
+        self.ended.send_replace(());
+        let caller = user_caller(name, role, id, lasts);
+        Ok(Login { cookie, caller })
+    }
+
+    /// Ends a session.
+    pub(crate) fn log_out(&self, caller: &Caller, source: Source) {
+        let Caller::User { name, session, .. } = caller else { return };
+        self.state().sessions.end(session);
+        self.ended.send_replace(());
+        self.audit.say(Action::Logout, Some(name), source);
+    }
+
+    /// Makes the first user, by the setup link.
+    pub(crate) async fn set_up(
+        self: &Arc<Self>,
+        token: &str,
+        user: &str,
+        password: Secret,
+        source: Source,
+    ) -> Result<Login, Refused> {
+        if !self.needs_setup() {
+            return Err(AccountsError::AlreadySetUp.into());
+        }
+        let fits = |setup: &Setup| setup.fits(token, Instant::now());
+        if !self.state().setup.as_ref().is_some_and(fits) {
+            return Err(Refused::SetupLink);
+        }
+        let hash = self.hashing.hash(password).await?;
+        let (name, kept) = (user.to_owned(), hash.clone());
+        self.change(move |accounts| {
+            if !accounts.users.is_empty() {
+                return Err(AccountsError::AlreadySetUp);
+            }
+            accounts.add_user(&name, Role::Admin, kept)
+        })
+        .await?;
+        self.audit.say(Action::Setup, Some(user), source);
+        self.begin_session(user, &hash)
+    }
+
+    /// Gives whoever is logged in another password, and ends that user's other sessions.
+    pub(crate) async fn change_password(
+        self: &Arc<Self>,
+        caller: &Caller,
+        (current, new): (Secret, Secret),
+        source: Source,
+    ) -> Result<(), Refused> {
+        let Caller::User { name, session, .. } = caller else { return Err(Refused::Wrong) };
+        self.check_password(name, current, source, Action::LoginFailed).await?;
+        let hash = self.hashing.hash(new).await?;
+        // Before the file changes, which would end this session as well.
+        let (owner, stays) = (name.clone(), *session);
+        let access = Arc::clone(self);
+        let changed =
+            move || access.change_now(|accounts| accounts.set_password(&owner, hash), Some(stays));
+        joined(spawn_blocking(changed).await)?;
+        self.audit.say(Action::PasswordChanged, Some(name), source);
+        Ok(())
+    }
+
+    /// Every token.
+    pub(crate) fn tokens(&self) -> Vec<Token> {
+        self.state().accounts.tokens.clone()
+    }
+
+    /// Makes a token, and returns it with the entry that is kept of it.
+    pub(crate) async fn make_token(
+        self: &Arc<Self>,
+        name: &str,
+        scope: Scope,
+        caller: &Caller,
+        source: Source,
+    ) -> Result<(Secret, Token), Refused> {
+        let no_random = |_| Refused::Failed("there are no random bytes");
+        let secret = new_secret(TOKEN_PREFIX).map_err(no_random)?;
+        let owner = match caller {
+            Caller::Token { owner, .. } => owner.clone(),
+            other => other.user().map(str::to_owned),
+        };
+        let token = Token {
+            id: hexadecimal(&random::<8>().map_err(no_random)?),
+            name: name.to_owned(),
+            scope,
+            digest: Digest::of(secret.reveal()).text().into(),
+            owner,
+            created_ms: now_ms(),
+            last_used_ms: None,
+        };
+        let kept = token.clone();
+        self.change(move |accounts| accounts.add_token(kept)).await?;
+        let who = caller.name();
+        self.audit.note(Entry::new(Action::TokenMade, who.as_deref(), &source).to(&token.name));
+        Ok((secret, token))
+    }
+
+    /// Removes a token.
+    pub(crate) async fn remove_token(
+        self: &Arc<Self>,
+        id: &str,
+        caller: &Caller,
+        source: Source,
+    ) -> Result<(), Refused> {
+        let removed = id.to_owned();
+        let name = self.change(move |accounts| accounts.remove_token(&removed)).await?;
+        let who = caller.name();
+        self.audit.note(Entry::new(Action::TokenRemoved, who.as_deref(), &source).to(name));
+        Ok(())
+    }
+
+    /// Changes the file, on a thread that may wait for the disk.
+    async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut Accounts) -> Result<T, AccountsError> + Send + 'static,
+    ) -> Result<T, AccountsError> {
+        let access = Arc::clone(self);
+        joined(spawn_blocking(move || access.change_now(change, None)).await)
+    }
+
+    fn change_now<T>(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<T, AccountsError>,
+        stays: Option<Digest>,
+    ) -> Result<T, AccountsError> {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, accounts) = self.file.change(change)?;
+        *stamp = self.file.stamp();
+        self.install(accounts, stays);
+        Ok(done)
+    }
+
+    /// Puts accounts in force: sessions end whose user is gone or has another password, but the one that stays.
+    fn install(&self, mut accounts: Accounts, stays: Option<Digest>) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let (before, sessions) = (&state.accounts, &mut state.sessions);
+        sessions.retain(|id, session| {
+            let set =
+                |accounts: &Accounts| accounts.user(&session.user).map(|user| user.password_set_ms);
+            set(&accounts).is_some() && (stays == Some(*id) || set(&accounts) == set(before))
+        });
+        for token in &mut accounts.tokens {
+            let known = before.tokens.iter().find(|known| known.id == token.id);
+            token.last_used_ms = token.last_used_ms.max(known.and_then(|known| known.last_used_ms));
+        }
+        if !accounts.users.is_empty() && state.setup.take().is_some() {
+            setup::remove_file(&self.data);
+        }
+        state.accounts = accounts;
+        state.unusable = None;
+        drop(guard);
+        self.ended.send_replace(());
+    }
+
+    /// For what stays open: says whether it still may.
+    pub(crate) fn pass(self: &Arc<Self>, caller: Caller) -> Pass {
+        Pass { ended: self.ended.subscribe(), access: Arc::clone(self), caller }
+    }
+}
+
+impl State {
+    fn session(&mut self, id: Digest) -> Caller {
+        let now = Instant::now();
+        let Some(session) = self.sessions.used(&id, now) else { return Caller::Nobody };
+        let Some(user) = self.accounts.user(&session.user) else { return Caller::Nobody };
+        user_caller(&user.name, user.role, id, session.lasts(now))
+    }
+
+    fn token(&mut self, token: &str) -> Caller {
+        let digest = Digest::of(token).text();
+        let known = self.accounts.tokens.iter_mut();
+        let Some(token) = known.into_iter().find(|known| known.digest.reveal() == digest) else {
+            return Caller::Nobody;
+        };
+        token.last_used_ms = Some(now_ms());
+        self.tokens_used = true;
+        let Token { id, scope, owner, .. } = &*token;
+        Caller::Token { id: id.clone(), scope: *scope, owner: owner.clone() }
+    }
+}
+
+fn user_caller(name: &str, role: Role, session: Digest, lasts: Duration) -> Caller {
+    let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+    let expires_ms = now_ms().saturating_add(lasts_ms);
+    Caller::User { name: name.to_owned(), role, session, expires_ms }
+}
+
+fn joined<T>(
+    outcome: Result<Result<T, AccountsError>, tokio::task::JoinError>,
+) -> Result<T, AccountsError> {
+    let failed =
+        |error| AccountsError::File { path: PathBuf::new(), source: io::Error::other(error) };
+    outcome.unwrap_or_else(|error| Err(failed(error)))
+}
+
+/// What an open stream holds: whose it is, and whether that still counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    access: Arc<Access>,
+    caller: Caller,
+    ended: Receiver<()>,
+}
+
+impl Pass {
+    /// Returns when anybody's session or token ended: [`Pass::is_valid`] says whether it was this one.
+    pub(crate) async fn changed(&mut self) {
+        // The sender lives as long as the access that is held here.
+        let _ = self.ended.changed().await;
+    }
+
+    /// Whether it may go on. Counts as use of the session.
+    pub(crate) fn is_valid(&self) -> bool {
+        match &self.caller {
+            Caller::Nobody => false,
+            Caller::Anybody => true,
+            Caller::User { session, .. } => self.access.state().session(*session) != Caller::Nobody,
+            Caller::Token { id, .. } => {
+                self.access.state().accounts.tokens.iter().any(|token| token.id == *id)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// So many users with one password, and tries from so many sources.
+    const USERS: u32 = 20;
+    const TRIES: u32 = 200;
+
+    #[tokio::test]
+    async fn a_user_who_is_not_there_is_refused_as_slowly_as_one_who_is() {
+        let data = tempfile::tempdir().unwrap();
+        let hash = hash_password("correct horse").unwrap();
+        let add = |accounts: &mut Accounts| {
+            (0..USERS).try_for_each(|number| {
+                accounts.add_user(&format!("user {number}"), Role::Viewer, hash.clone())
+            })
+        };
+        AccountsFile::of(data.path()).change(add).unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        let mut times = [Vec::new(), Vec::new()];
+        for number in 0..TRIES {
+            let is_known = number % 2 == 0;
+            let of = if is_known { "user" } else { "nobody" };
+            let user = format!("{of} {}", number / 2 % USERS);
+            let source = Source::from(Some(Ipv4Addr::from(0x0a00_0000 + number).into()));
+            let began = Instant::now();
+            let refused = access.log_in(&user, "wrong password".to_owned().into(), source).await;
+            assert!(matches!(refused, Err(Refused::Wrong)), "{user}: {refused:?}");
+            times[usize::from(is_known)].push(began.elapsed());
+        }
+        let [unknown, known] = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1000.0
+        });
+        println!("median of known {known:.2} ms, of unknown {unknown:.2} ms");
+        assert!((0.8..=1.25).contains(&(known / unknown)), "{known} and {unknown} ms");
+    }
+}

@@ -1,0 +1,229 @@
+//! Delays after wrong passwords: for each account and for each source, longer with each failure, never for good.
+//!
+//! A try counts as failed from when it begins until it is known not to be, so that many at once gain nothing. Where an
+//! account was logged in to from a source, the account's delay does not hold there: who fails on purpose elsewhere
+//! locks nobody out.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use super::secret::Digest;
+
+/// Failures without any delay.
+const FREE_TRIES: u32 = 5;
+
+/// The first delay. Each is twice the one before.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+/// Longest delay of an account, and of a source.
+const MAX_ACCOUNT_DELAY: Duration = Duration::from_secs(15);
+const MAX_SOURCE_DELAY: Duration = Duration::from_secs(30);
+
+/// After this without a failure, earlier ones are forgotten.
+const MEMORY: Duration = Duration::from_secs(900);
+
+/// Most accounts and most sources whose failures are remembered: then the one that failed longest ago is forgotten.
+/// A failure costs a hash, so that filling this takes minutes.
+const MAX_REMEMBERED: usize = 4096;
+
+/// Most pairs of account and source that are known.
+const MAX_KNOWN: usize = 1024;
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// An address; of IPv6, its network of 64 bits, for a host has all of that. 127.0.0.1 for any of loopback.
+    Address(IpAddr),
+    /// A UNIX socket.
+    Local,
+}
+
+impl From<Option<IpAddr>> for Source {
+    fn from(address: Option<IpAddr>) -> Self {
+        const NETWORK: u128 = !0 << 64;
+        let Some(address) = address else { return Self::Local };
+        match address.to_canonical() {
+            // This host has sixteen million of them.
+            address if address.is_loopback() => Self::Address(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(address) => {
+                Self::Address(IpAddr::V6((u128::from(address) & NETWORK).into()))
+            }
+            address => Self::Address(address),
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+/// Whose failures are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    /// By the digest of its name, whether there is one or not.
+    Account(Digest),
+    Source(Source),
+}
+
+impl Key {
+    fn max_delay(self) -> Duration {
+        match self {
+            Self::Account(_) => MAX_ACCOUNT_DELAY,
+            Self::Source(_) => MAX_SOURCE_DELAY,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+/// Who failed how often.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    accounts: HashMap<Key, Failures>,
+    sources: HashMap<Key, Failures>,
+    known: HashSet<(Digest, Source)>,
+}
+
+impl Throttle {
+    /// Begins a try at a time. Fails with how long to wait.
+    pub(crate) fn begin(
+        &mut self,
+        user: &str,
+        source: Source,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let account = Digest::of(user);
+        let is_known = self.known.contains(&(account, source));
+        let (account, source) = (Key::Account(account), Key::Source(source));
+        let wait = delay(&self.sources, source, now);
+        let wait = if is_known { wait } else { wait.max(delay(&self.accounts, account, now)) };
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        fail(&mut self.sources, source, now);
+        fail(&mut self.accounts, account, now);
+        Ok(())
+    }
+
+    /// Says that a try had the right password.
+    pub(crate) fn succeeded(&mut self, user: &str, source: Source) {
+        let account = Digest::of(user);
+        self.accounts.remove(&Key::Account(account));
+        // Other failures of this source stay: one account's password must not help to guess another's.
+        take_back(&mut self.sources, Key::Source(source));
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert((account, source));
+    }
+
+    /// Says that a try came to no answer.
+    pub(crate) fn undecided(&mut self, user: &str, source: Source) {
+        take_back(&mut self.accounts, Key::Account(Digest::of(user)));
+        take_back(&mut self.sources, Key::Source(source));
+    }
+}
+
+fn delay(failures: &HashMap<Key, Failures>, key: Key, now: Instant) -> Duration {
+    let Some(Failures { count, last }) = failures.get(&key) else { return Duration::ZERO };
+    let since = now.saturating_duration_since(*last);
+    let Some(beyond) = count.checked_sub(FREE_TRIES).filter(|_| since < MEMORY) else {
+        return Duration::ZERO;
+    };
+    let delay = FIRST_DELAY.saturating_mul(1 << beyond.min(16)).min(key.max_delay());
+    delay.saturating_sub(since)
+}
+
+fn fail(failures: &mut HashMap<Key, Failures>, key: Key, now: Instant) {
+    if failures.len() >= MAX_REMEMBERED && !failures.contains_key(&key) {
+        failures.retain(|_, known| now.saturating_duration_since(known.last) < MEMORY);
+        let oldest = failures.iter().min_by_key(|(_, known)| known.last).map(|(key, _)| *key);
+        if let Some(oldest) = oldest.filter(|_| failures.len() >= MAX_REMEMBERED) {
+            failures.remove(&oldest);
+        }
+    }
+    let known = failures.entry(key).or_insert(Failures { count: 0, last: now });
+    let forgotten = now.saturating_duration_since(known.last) >= MEMORY;
+    known.count = if forgotten { 1 } else { known.count.saturating_add(1) };
+    known.last = now;
+}
+
+fn take_back(failures: &mut HashMap<Key, Failures>, key: Key) {
+    if let Some(known) = failures.get_mut(&key) {
+        known.count = known.count.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Some(IpAddr::from([10, 0, 0, last])).into()
+    }
+
+    #[test]
+    fn delays_grow_and_end() {
+        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            while let Err(wait) = throttle.begin("a", source(1), now) {
+                waits.push(wait.as_secs());
+                now += wait;
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        assert!(throttle.begin("a", source(1), now + MEMORY).is_ok(), "forgotten");
+        assert!(throttle.begin("a", source(1), now + MEMORY).is_ok());
+    }
+
+    #[test]
+    fn an_account_waits_wherever_it_is_tried_from_but_where_its_owner_was() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        throttle.begin("a", source(1), now).unwrap();
+        throttle.succeeded("a", source(1));
+        for last in 10..10 + FREE_TRIES as u8 {
+            throttle.begin("a", source(last), now).unwrap();
+        }
+        assert!(throttle.begin("a", source(99), now).is_err());
+        assert!(throttle.begin("b", source(99), now).is_ok());
+        assert!(throttle.begin("a", source(1), now).is_ok(), "no lock-out of the owner");
+    }
+
+    #[test]
+    fn a_success_elsewhere_gives_a_source_no_new_tries() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for number in 0..FREE_TRIES {
+            throttle.begin(&format!("user{number}"), source(1), now).unwrap();
+            if number == 3 {
+                throttle.begin("mine", source(1), now).unwrap();
+                throttle.succeeded("mine", source(1));
+            }
+        }
+        assert!(throttle.begin("mine", source(1), now).is_err());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for number in 0..10_000_u32 {
+            let source = Some(IpAddr::from(number.to_be_bytes())).into();
+            throttle.begin(&number.to_string(), source, now).unwrap();
+            throttle.succeeded(&format!("{number}"), source);
+            throttle.begin(&number.to_string(), source, now).unwrap();
+        }
+        assert!(throttle.accounts.len() <= MAX_REMEMBERED);
+        assert!(throttle.sources.len() <= MAX_REMEMBERED);
+        assert!(throttle.known.len() <= MAX_KNOWN);
+    }
+}

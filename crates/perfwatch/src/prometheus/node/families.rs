@@ -1,0 +1,279 @@
+//! The families that every object of a kind has one sample of.
+
+use std::collections::HashSet;
+
+use perfwatch_metrics::cpu::CpuMetrics;
+use perfwatch_metrics::disk::{DeviceMetrics, PartitionMetrics};
+use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::network::InterfaceMetrics;
+
+use super::super::name::shifted;
+use super::super::text::Type;
+use About::{Metric, Words};
+
+/// A family that every object of a kind has one sample of.
+pub(super) struct Node<T> {
+    /// Without `_total`.
+    pub(super) name: &'static str,
+    pub(super) kind: Type,
+    pub(super) about: About,
+    pub(super) value: fn(&T) -> Option<Number>,
+}
+
+/// Where the help comes from.
+pub(super) enum About {
+    /// A metric of the catalog, for which it stands: the same meaning, so that one is not told beside it.
+    Metric(&'static str),
+    /// There is none.
+    Words(&'static str),
+}
+
+/// A whole number of units of ten to the power of minus this.
+pub(super) struct Number(pub(super) u64, pub(super) i32);
+
+impl Number {
+    pub(super) fn written(&self) -> String {
+        let digits = self.0.to_string();
+        shifted(&digits, self.1.saturating_neg()).unwrap_or(digits)
+    }
+}
+
+const fn counter<T>(name: &'static str, about: About, value: fn(&T) -> Option<Number>) -> Node<T> {
+    Node { name, kind: Type::Counter, about, value }
+}
+
+const fn gauge<T>(name: &'static str, about: About, value: fn(&T) -> Option<Number>) -> Node<T> {
+    Node { name, kind: Type::Gauge, about, value }
+}
+
+const fn unknown<T>(name: &'static str, about: About, value: fn(&T) -> Option<Number>) -> Node<T> {
+    Node { name, kind: Type::Unknown, about, value }
+}
+
+const fn whole(value: u64) -> Option<Number> {
+    Some(Number(value, 0))
+}
+
+const fn millis(value: u64) -> Option<Number> {
+    Some(Number(value, 3))
+}
+
+pub(super) const ACTIVITY: [Node<CpuMetrics>; 6] = [
+    gauge("node_boot_time_seconds", Words("When the host was booted, since the epoch."), |cpu| {
+        whole(cpu.activity.boot_time?)
+    }),
+    counter("node_context_switches", Words("Context switches since boot."), |cpu| {
+        whole(cpu.activity.context_switches?)
+    }),
+    counter("node_forks", Words("Processes and threads made since boot."), |cpu| {
+        whole(cpu.activity.forks?)
+    }),
+    counter(
+        "node_intr",
+        Words("Interrupts since boot, those from one CPU to another left out."),
+        |cpu| whole(cpu.activity.interrupts?),
+    ),
+    gauge("node_procs_blocked", Words("Threads that wait for a disk."), |cpu| {
+        whole(cpu.activity.blocked?)
+    }),
+    gauge("node_procs_running", Words("Threads that run or could."), |cpu| {
+        whole(cpu.activity.running?)
+    }),
+];
+
+pub(super) const VMSTAT: [Node<MemoryMetrics>; 7] = [
+    unknown(
+        "node_vmstat_oom_kill",
+        Words("Processes killed since boot because memory ran out."),
+        |memory| whole(memory.oom_kill?),
+    ),
+    unknown("node_vmstat_pgfault", Metric("memory.pgfault"), |memory| whole(memory.pgfault?)),
+    unknown("node_vmstat_pgmajfault", Metric("memory.pgmajfault"), |memory| {
+        whole(memory.pgmajfault?)
+    }),
+    unknown("node_vmstat_pgpgin", Metric("memory.pgpgin"), |memory| whole(memory.pgpgin?)),
+    unknown("node_vmstat_pgpgout", Metric("memory.pgpgout"), |memory| whole(memory.pgpgout?)),
+    unknown("node_vmstat_pswpin", Metric("memory.pswpin"), |memory| whole(memory.pswpin?)),
+    unknown("node_vmstat_pswpout", Metric("memory.pswpout"), |memory| whole(memory.pswpout?)),
+];
+
+/// Lines of /proc/meminfo that are metrics of the catalog.
+pub(super) const MEMINFO: [(&str, &str); 8] = [
+    ("MemTotal", "memory.total_bytes"),
+    ("MemFree", "memory.free_bytes"),
+    ("Buffers", "memory.buffers_bytes"),
+    ("SwapTotal", "memory.swap_total_bytes"),
+    ("SwapFree", "memory.swap_free_bytes"),
+    ("HugePages_Total", "memory.hugepages_total"),
+    ("HugePages_Free", "memory.hugepages_free"),
+    ("HugePages_Rsvd", "memory.hugepages_reserved"),
+];
+
+pub(super) const NETWORK: [Node<InterfaceMetrics>; 16] = [
+    counter("node_network_receive_bytes", Metric("network.interfaces.bytes_recv"), |interface| {
+        whole(interface.bytes_recv)
+    }),
+    counter(
+        "node_network_receive_compressed",
+        Words("Compressed packets received."),
+        |interface| whole(interface.receive_rest[2]),
+    ),
+    counter("node_network_receive_drop", Metric("network.interfaces.drops_in"), |interface| {
+        whole(interface.drops_in)
+    }),
+    counter("node_network_receive_errs", Metric("network.interfaces.errors_in"), |interface| {
+        whole(interface.errors_in)
+    }),
+    counter(
+        "node_network_receive_fifo",
+        Words("Packets lost because a receive buffer of the device was full."),
+        |interface| whole(interface.receive_rest[0]),
+    ),
+    counter(
+        "node_network_receive_frame",
+        Words("Packets received with a bad length, checksum or alignment."),
+        |interface| whole(interface.receive_rest[1]),
+    ),
+    counter("node_network_receive_multicast", Words("Multicast packets received."), |interface| {
+        whole(interface.receive_rest[3])
+    }),
+    counter(
+        "node_network_receive_packets",
+        Metric("network.interfaces.packets_recv"),
+        |interface| whole(interface.packets_recv),
+    ),
+    counter("node_network_transmit_bytes", Metric("network.interfaces.bytes_sent"), |interface| {
+        whole(interface.bytes_sent)
+    }),
+    counter(
+        "node_network_transmit_carrier",
+        Words("Packets not sent because the link was lost."),
+        |interface| whole(interface.transmit_rest[2]),
+    ),
+    counter("node_network_transmit_colls", Words("Collisions while sending."), |interface| {
+        whole(interface.transmit_rest[1])
+    }),
+    counter("node_network_transmit_compressed", Words("Compressed packets sent."), |interface| {
+        whole(interface.transmit_rest[3])
+    }),
+    counter("node_network_transmit_drop", Metric("network.interfaces.drops_out"), |interface| {
+        whole(interface.drops_out)
+    }),
+    counter("node_network_transmit_errs", Metric("network.interfaces.errors_out"), |interface| {
+        whole(interface.errors_out)
+    }),
+    counter(
+        "node_network_transmit_fifo",
+        Words("Packets lost because a send buffer of the device ran empty."),
+        |interface| whole(interface.transmit_rest[0]),
+    ),
+    counter(
+        "node_network_transmit_packets",
+        Metric("network.interfaces.packets_sent"),
+        |interface| whole(interface.packets_sent),
+    ),
+];
+
+pub(super) const DISK: [Node<DeviceMetrics>; 17] = [
+    counter("node_disk_discard_time_seconds", Words("Time that all discards took."), |device| {
+        millis(device.rest[6]?)
+    }),
+    counter("node_disk_discarded_sectors", Words("Sectors of 512 bytes discarded."), |device| {
+        whole(device.rest[5]?)
+    }),
+    counter("node_disk_discards_completed", Words("Completed discards."), |device| {
+        whole(device.rest[3]?)
+    }),
+    counter(
+        "node_disk_discards_merged",
+        Words("Discards merged with a neighbour before they were issued."),
+        |device| whole(device.rest[4]?),
+    ),
+    counter("node_disk_flush_requests", Words("Completed flushes."), |device| {
+        whole(device.rest[7]?)
+    }),
+    counter(
+        "node_disk_flush_requests_time_seconds",
+        Words("Time that all flushes took."),
+        |device| millis(device.rest[8]?),
+    ),
+    gauge("node_disk_io_now", Words("Requests in flight."), |device| whole(device.rest[0]?)),
+    counter("node_disk_io_time_seconds", Words("Time with any request in flight."), |device| {
+        millis(device.rest[1]?)
+    }),
+    counter(
+        "node_disk_io_time_weighted_seconds",
+        Words("Time in flight, added up over all requests."),
+        |device| millis(device.rest[2]?),
+    ),
+    counter("node_disk_read_bytes", Metric("disk.devices.read_bytes"), |device| {
+        whole(device.read_bytes)
+    }),
+    counter("node_disk_read_time_seconds", Metric("disk.devices.read_time_ms"), |device| {
+        millis(device.merged.map(|_| device.read_time_ms)?)
+    }),
+    counter("node_disk_reads_completed", Metric("disk.devices.read_count"), |device| {
+        whole(device.read_count)
+    }),
+    counter(
+        "node_disk_reads_merged",
+        Words("Reads merged with a neighbour before they were issued."),
+        |device| whole(device.merged?[0]),
+    ),
+    counter("node_disk_write_time_seconds", Metric("disk.devices.write_time_ms"), |device| {
+        millis(device.merged.map(|_| device.write_time_ms)?)
+    }),
+    counter("node_disk_writes_completed", Metric("disk.devices.write_count"), |device| {
+        whole(device.write_count)
+    }),
+    counter(
+        "node_disk_writes_merged",
+        Words("Writes merged with a neighbour before they were issued."),
+        |device| whole(device.merged?[1]),
+    ),
+    counter("node_disk_written_bytes", Metric("disk.devices.write_bytes"), |device| {
+        whole(device.write_bytes)
+    }),
+];
+
+pub(super) const FILESYSTEM: [Node<PartitionMetrics>; 7] = [
+    gauge("node_filesystem_avail_bytes", Metric("disk.partitions.free_bytes"), |partition| {
+        whole(partition.free_bytes?)
+    }),
+    gauge(
+        "node_filesystem_device_error",
+        Words("1 when the file system did not say how full it is."),
+        |partition| whole(u64::from(partition.total_bytes.is_none())),
+    ),
+    gauge("node_filesystem_files", Words("Inodes, in use and free."), |partition| {
+        whole(partition.inodes?[0])
+    }),
+    gauge("node_filesystem_files_free", Words("Free inodes."), |partition| {
+        whole(partition.inodes?[1])
+    }),
+    gauge("node_filesystem_free_bytes", Words("Free space, for root."), |partition| {
+        whole(partition.total_bytes?.checked_sub(partition.used_bytes?)?)
+    }),
+    gauge("node_filesystem_readonly", Words("1 when it is mounted read-only."), |partition| {
+        whole(u64::from(partition.read_only))
+    }),
+    gauge("node_filesystem_size_bytes", Metric("disk.partitions.total_bytes"), |partition| {
+        whole(partition.total_bytes?)
+    }),
+];
+
+/// What the labels of `node_filesystem_*` say.
+const FILESYSTEM_LABELS: [&str; 3] =
+    ["disk.partitions.device", "disk.partitions.fstype", "disk.partitions.mountpoint"];
+
+/// The metrics of the catalog that families here stand for.
+pub(in crate::prometheus) fn stood_for() -> HashSet<&'static str> {
+    fn of<T>(nodes: &'static [Node<T>]) -> impl Iterator<Item = &'static str> {
+        nodes.iter().filter_map(|node| match node.about {
+            Metric(id) => Some(id),
+            Words(_) => None,
+        })
+    }
+    let families = of(&VMSTAT).chain(of(&NETWORK)).chain(of(&DISK)).chain(of(&FILESYSTEM));
+    families.chain(MEMINFO.map(|(_, id)| id)).chain(FILESYSTEM_LABELS).collect()
+}

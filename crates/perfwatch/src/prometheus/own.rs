@@ -1,0 +1,94 @@
+//! What PerfWatch tells Prometheus of itself and of how the snapshot came about.
+
+use std::time::Duration;
+
+use perfwatch_metrics::{Section, Snapshot, State};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::name::shifted;
+use super::text::{Family, Page, Type, label};
+
+/// Writes it.
+pub(super) fn write(page: &mut Page, snapshot: &Snapshot, seq: u64) {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.family("perfwatch_build", Type::Info, "The program that answers.", |family| {
+        family.sample(&labels(&version), "1");
+    });
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    let cpu = Duration::new(cpu.tv_sec.unsigned_abs(), cpu.tv_nsec as u32).as_secs_f64();
+    let help = "Processor time, user and system, that PerfWatch has used.";
+    page.single("process_cpu_seconds", Type::Counter, help, &cpu.to_string());
+
+    let help = "Samples taken since PerfWatch started.";
+    page.single("perfwatch_samples", Type::Counter, help, &seq.to_string());
+    let missed = snapshot.tick.saturating_add(1).saturating_sub(seq);
+    let help = "Ticks at which no sample was taken, because the host was overloaded or asleep.";
+    page.single("perfwatch_missed_ticks", Type::Counter, help, &missed.to_string());
+    for (name, help, millis) in [
+        (
+            "perfwatch_sample_timestamp_seconds",
+            "When the sample was taken, since the epoch. All values are of this moment.",
+            snapshot.timestamp.as_millisecond().to_string(),
+        ),
+        (
+            "perfwatch_sample_lateness_seconds",
+            "How much later than planned the sample was taken.",
+            snapshot.lateness_ms.to_string(),
+        ),
+        (
+            "perfwatch_interval_seconds",
+            "Time between samples that was asked for.",
+            snapshot.interval_ms.to_string(),
+        ),
+    ] {
+        page.single(name, Type::Gauge, help, &seconds(&millis));
+    }
+
+    let help = "1 when the section was collected, 0 when it is missing. Those that are switched off are left out.";
+    page.family("perfwatch_section_up", Type::Gauge, help, |family| {
+        each_section(snapshot, family, |section| {
+            Some(u8::from(section.state == State::Ok).to_string())
+        });
+    });
+    let help =
+        "Parts of the section that are missing or old, such as a file system that does not answer.";
+    page.family("perfwatch_section_missing_parts", Type::Gauge, help, |family| {
+        each_section(snapshot, family, |section| Some(section.parts.len().to_string()));
+    });
+    let help = "1 when there was more than PerfWatch's limits allow and the rest was summed up.";
+    page.family("perfwatch_section_truncated", Type::Gauge, help, |family| {
+        each_section(snapshot, family, |section| Some(u8::from(section.truncated).to_string()));
+    });
+    let help = "How long collecting the section took. Absent when it did not end in time.";
+    page.family("perfwatch_section_duration_seconds", Type::Gauge, help, |family| {
+        each_section(snapshot, family, |section| Some(seconds(&section.duration_ms?.to_string())));
+    });
+}
+
+/// A sample for each section that was to be collected.
+fn each_section(
+    snapshot: &Snapshot,
+    family: &mut Family<'_>,
+    value: impl Fn(&Section) -> Option<String>,
+) {
+    for (name, section) in snapshot.status.sections() {
+        if section.state == State::Disabled {
+            continue;
+        }
+        if let Some(value) = value(section) {
+            family.sample(&labels(&[("section", name)]), &value);
+        }
+    }
+}
+
+fn labels(pairs: &[(&str, &str)]) -> String {
+    let mut written = String::new();
+    for (name, value) in pairs {
+        label(&mut written, name, value);
+    }
+    written
+}
+
+fn seconds(millis: &str) -> String {
+    shifted(millis, -3).unwrap_or_else(|| millis.to_owned())
+}
