@@ -22,6 +22,10 @@ fuzz seconds="30":
 bench:
     bench/run.py --write
 
+# A thousand live clients, bad ones, and requests beside node_exporter's; writes its section of docs/benchmarks.md
+bench-http:
+    bench/http.py --write
+
 # Write the generated documents anew
 docs:
     UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch -- the_document_of_metrics the_file_with_every_setting openapi

@@ -6,13 +6,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, SETTINGS, duration};
+use crate::config::{
+    ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides, SETTINGS, duration,
+};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
 /// Performance monitor for a Linux host.
 ///
-/// Samples CPU, memory, network and disk, and streams every snapshot over WebSocket. Needs no root, no cloud and
+/// Samples CPU, memory, network, disk and performance counters, and streams every snapshot over WebSocket. Needs no root, no cloud and
 /// no second service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = examples())]
@@ -422,6 +424,8 @@ pub(crate) struct Overrides {
         env = "PERFWATCH_METRICS_NODE_NAMES"
     )]
     pub(crate) metrics_node_names: Option<bool>,
+    #[command(flatten)]
+    pub(crate) perf: PerfOverrides,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

@@ -126,13 +126,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "collectors.resctrl",
         "Whether to collect cache occupancy and memory traffic of the groups of resctrl, where it is mounted.",
     ),
-    Setting::new("perf.enabled", Kind::Bool, "true", "Whether to count performance events.").live(),
+    Setting::new("perf.enabled", Kind::Bool, "true", "Whether to count performance events.").argument("perf_enabled").live(),
     Setting::new(
         "perf.cpus",
         Kind::Cpus,
         "all",
         "CPUs to count performance events on: all, or a list such as 0-3,8.",
     )
+    .argument("perf_cpus")
     .live(),
     Setting::new(
         "perf.source",
@@ -140,6 +141,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "native",
         "By what means: the system call perf_event_open, or the program `perf stat`.",
     )
+    .argument("perf_source")
     .live(),
     Setting::new(
         "metrics.node_names",

@@ -130,10 +130,10 @@ fn two_hundred_clients_take_little_memory() {
         }
     };
     everybody_has_a_frame(&mut first);
-    let before = server.process.memory_kib("VmRSS");
+    let before = server.process.memory_kib("RssAnon");
     let mut all = open_some(200);
     everybody_has_a_frame(&mut all);
-    let each = server.process.memory_kib("VmRSS").saturating_sub(before) / 200;
+    let each = server.process.memory_kib("RssAnon").saturating_sub(before) / 200;
     assert!(each <= 64, "{each} KiB a client");
 }
 
