@@ -26,6 +26,14 @@ bench:
 bench-http:
     bench/http.py --write
 
+# A static binary, a .deb and what an image is built from, in target/package (needs musl-tools)
+package:
+    scripts/package
+
+# Install the package in a fresh Debian and take it away again (needs root and debootstrap)
+test-package: package
+    scripts/test-package
+
 # Write the generated documents anew
 docs:
     UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch -- the_document_of_metrics the_file_with_every_setting openapi
