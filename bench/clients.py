@@ -200,8 +200,8 @@ Written by `bench/clients.py --write` at {commit}. Clients and server share this
 
 {live_table(scenarios)}
 
-Delivery is the time from the beginning of a sample (the snapshot's `timestamp`) to the last byte at the client, which is asked
-for 30 s; it holds what sampling takes, and that a thousand clients are served in a row. Memory is what RSS grew by from 10 clients
+Delivery is the time from the beginning of a sample (the snapshot's `timestamp`) to the last byte at a client, over 30 s; what
+sampling takes is in it, and that a thousand clients are served in a row. Memory is what RSS grew by from 10 clients
 to 1,010, divided by 1,000.
 
 {stall_paragraph(scenarios["stalled"])}
