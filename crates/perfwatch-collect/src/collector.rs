@@ -62,7 +62,12 @@ pub struct Tracker<C: Collector> {
 impl<C: Collector> Tracker<C> {
     /// Nothing read yet.
     pub fn new(host: &Arc<Host>) -> Self {
-        Self { collector: C::new(host), before: None, spare: C::Reading::default() }
+        Self::of(C::new(host))
+    }
+
+    /// Of a collector that was made otherwise.
+    pub fn of(collector: C) -> Self {
+        Self { collector, before: None, spare: C::Reading::default() }
     }
 
     /// Forgets the previous reading, for nothing was reported of it: what is derived next must not come from what nobody

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use perfwatch_metrics::State;
 
 use crate::perf::Absence;
+use crate::perf::stat::Trouble;
 
 /// Why something could not be collected. Always names what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,9 @@ pub enum Error {
     /// Nothing at all is counted.
     #[error("{}", .0.reason())]
     Counters(Absence),
+    /// perf does not count.
+    #[error(transparent)]
+    PerfStat(#[from] Trouble),
     /// This host has no such thing. Normal, and nothing to repair.
     #[error("{0}")]
     Unavailable(String),
@@ -96,6 +100,7 @@ impl Error {
             Self::Before(error) => error.state(),
             Self::Both { second, .. } => second.state(),
             Self::Counters(absence) => absence.state(),
+            Self::PerfStat(trouble) => trouble.state(),
             _ => State::Failed,
         }
     }
@@ -127,6 +132,7 @@ impl Error {
             Self::Before(error) => error.fix(),
             Self::Both { second, .. } => second.fix(),
             Self::Counters(absence) => absence.fix(),
+            Self::PerfStat(trouble) => trouble.fix(),
             _ => None,
         }
     }

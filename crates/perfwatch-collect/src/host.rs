@@ -150,6 +150,11 @@ impl Host {
         self.counters.as_ref()
     }
 
+    /// Whether it is the kernel this runs on, and no recording is made of it.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// What its collectors want done before they read.
     pub fn errands(&self) -> &Errands {
         &self.errands

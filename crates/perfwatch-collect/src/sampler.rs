@@ -12,6 +12,7 @@ use perfwatch_metrics::disk::DiskMetrics;
 use perfwatch_metrics::memory::MemoryMetrics;
 use perfwatch_metrics::memory_bandwidth::MemoryBandwidthMetrics;
 use perfwatch_metrics::network::NetworkMetrics;
+use perfwatch_metrics::perf::PerfEvents;
 use perfwatch_metrics::power::PowerMetrics;
 use perfwatch_metrics::resctrl::ResctrlMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
@@ -28,6 +29,7 @@ use crate::memory::Memory;
 use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
 use crate::options::Options;
+use crate::perf::{self, Perf};
 use crate::power::Power;
 use crate::rate::thousandths;
 use crate::resctrl::Resctrl;
@@ -100,6 +102,9 @@ struct Sampler {
     memory: Asked<MemoryMetrics>,
     network: Asked<NetworkMetrics>,
     disk: Asked<DiskMetrics>,
+    perf_events: Asked<PerfEvents>,
+    /// How counters are read, and at what interval.
+    perf_by: Option<(perf::Settings, Duration)>,
     power: Asked<PowerMetrics>,
     memory_bandwidth: Asked<MemoryBandwidthMetrics>,
     resctrl: Asked<ResctrlMetrics>,
@@ -129,6 +134,8 @@ impl Sampler {
             memory: None,
             network: None,
             disk: None,
+            perf_events: None,
+            perf_by: None,
             power: None,
             memory_bandwidth: None,
             resctrl: None,
@@ -149,11 +156,13 @@ impl Sampler {
         ask::<Power>(&mut self.power, host, options);
         ask::<MemoryBandwidth>(&mut self.memory_bandwidth, host, options);
         ask::<Resctrl>(&mut self.resctrl, host, options);
+        self.ask_perf();
         let awaited = [
             errand(&self.cpu),
             errand(&self.memory),
             errand(&self.network),
             errand(&self.disk),
+            errand(&self.perf_events),
             errand(&self.power),
             errand(&self.memory_bandwidth),
             errand(&self.resctrl),
@@ -163,6 +172,26 @@ impl Sampler {
             errands: self.host.errands().wanted(),
             awaited: awaited.into_iter().flatten().collect(),
             deadline: self.began + patience,
+        }
+    }
+
+    /// Begins to count anew when what is to be counted has changed.
+    fn ask_perf(&mut self) {
+        let Tick { interval, options, .. } = &self.tick;
+        let wanted = options.perf.enabled && !options.disabled.contains(Perf::NAME);
+        if !wanted {
+            (self.perf_events, self.perf_by) = (None, None);
+            return;
+        }
+        let same = |(settings, at): &(perf::Settings, Duration)| {
+            // perf-stat counts at an interval, the kernel without one.
+            let by_interval = settings.source == perf::Means::PerfStat;
+            *settings == options.perf && (at == interval || !by_interval)
+        };
+        if !self.perf_by.as_ref().is_some_and(same) {
+            let perf = Perf::by(&options.perf, *interval, &self.host);
+            self.perf_events = Some(collector(Tracker::of(perf)));
+            self.perf_by = Some((options.perf.clone(), *interval));
         }
     }
 
@@ -179,8 +208,13 @@ impl Sampler {
         let (memory, memory_status) = history.section(Memory::NAME, memory);
         let (network, network_status) = history.section(Network::NAME, network);
         let (disk, disk_status) = history.section(Disk::NAME, disk);
-        let perf_events =
-            history.disabled("perf_events", "this version collects no performance counters");
+        let perf_events = outcome(&self.perf_events, began);
+        let (perf_events, perf_status) = history.section(Perf::NAME, perf_events);
+        let perf_events = match perf_status.state {
+            State::Ok | State::Late => perf_events,
+            State::Disabled if tick.options.disabled.contains(Perf::NAME) => None,
+            state => Some(uncounted(state, perf_status.reason.as_deref().unwrap_or_default())),
+        };
         let (power, power_status) = history.section(Power::NAME, power);
         let (memory_bandwidth, memory_bandwidth_status) =
             history.section(MemoryBandwidth::NAME, memory_bandwidth);
@@ -196,7 +230,7 @@ impl Sampler {
             memory,
             network,
             disk,
-            perf_events: None,
+            perf_events,
             power,
             memory_bandwidth,
             resctrl,
@@ -205,7 +239,7 @@ impl Sampler {
                 memory: memory_status,
                 network: network_status,
                 disk: disk_status,
-                perf_events,
+                perf_events: perf_status,
                 power: power_status,
                 memory_bandwidth: memory_bandwidth_status,
                 resctrl: resctrl_status,
@@ -269,6 +303,15 @@ fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
             collector.late_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
     }
+}
+
+/// What the specification wants said when nothing is counted.
+fn uncounted(state: State, reason: &str) -> PerfEvents {
+    let status = match state {
+        State::Denied | State::Disabled => state.word(),
+        _ => State::Unavailable.word(),
+    };
+    PerfEvents::absent(status, reason)
 }
 
 /// Wall-clock time to the millisecond.

@@ -19,6 +19,7 @@ use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::MemoryMetrics;
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
 use crate::resctrl::MonitorMetrics;
 
@@ -31,6 +32,10 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         ConnectionMetrics::DEFS,
         DeviceMetrics::DEFS,
         PartitionMetrics::DEFS,
+        Overview::DEFS,
+        EventMetrics::DEFS,
+        Running::DEFS,
+        Derived::DEFS,
         HostPower::DEFS,
         DomainPower::DEFS,
         HostTraffic::DEFS,
@@ -140,6 +145,12 @@ pub enum Kept {
         /// Digits after the point with which it is reported.
         decimals: u32,
     },
+    /// What was counted since the sample before: values as those of a gauge, whose sum over any time is what was counted in
+    /// it.
+    Amount {
+        /// Digits after the point with which it is reported.
+        decimals: u32,
+    },
     /// Not its values: they are the increase of a counter per second.
     Rate {
         /// Id of the counter, of the same object.
@@ -192,6 +203,16 @@ pub enum Unit {
     Milliseconds,
     /// Millions of cycles per second.
     Megahertz,
+    /// Billions of cycles per second.
+    Gigahertz,
+    /// So many for each cycle.
+    PerCycle,
+    /// So many for 1,000 instructions.
+    PerThousandInstructions,
+    /// Things that happen, per second.
+    EventsPerSecond,
+    /// 1 for yes, 0 for no.
+    Flag,
     /// Degrees Celsius.
     Celsius,
     /// Units of energy: a watt for a second.
@@ -217,6 +238,11 @@ impl Unit {
             Self::FaultsPerSecond => "faults/s",
             Self::Milliseconds => "ms",
             Self::Megahertz => "MHz",
+            Self::Gigahertz => "GHz",
+            Self::PerCycle => "per cycle",
+            Self::PerThousandInstructions => "per 1,000 instructions",
+            Self::EventsPerSecond => "events/s",
+            Self::Flag => "0 or 1",
             Self::Celsius => "°C",
             Self::Joules => "J",
             Self::Watts => "W",
@@ -253,6 +279,14 @@ impl Field for u64 {
 
     fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
         each(None, Value::Integer(*self));
+    }
+}
+
+impl Field for bool {
+    const DECIMALS: u32 = 0;
+
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Integer((*self).into()));
     }
 }
 
@@ -422,6 +456,9 @@ macro_rules! metrics {
         )
     };
     (@kept $prefix:literal $kind:ident $type:ty, counter32) => { $crate::catalog::Kept::Counter32 };
+    (@kept $prefix:literal $kind:ident $type:ty, amount) => {
+        $crate::catalog::Kept::Amount { decimals: <$type as $crate::catalog::Field>::DECIMALS }
+    };
     (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident) => {
         $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)) }
     };
@@ -495,7 +532,15 @@ mod tests {
                 _ if name.ends_with("bytes_per_sec") => Unit::BytesPerSecond,
                 "pgpgin_per_sec" | "pgpgout_per_sec" => Unit::KilobytesPerSecond,
                 "pswpin_per_sec" | "pswpout_per_sec" => Unit::PagesPerSecond,
-                _ if name.ends_with("fault_per_sec") => Unit::FaultsPerSecond,
+                _ if name.ends_with("fault_per_sec") || name == "page_faults_per_sec" => {
+                    Unit::FaultsPerSecond
+                }
+                "running_pct" => Unit::Percent,
+                "available" => Unit::Flag,
+                "ipc" => Unit::PerCycle,
+                _ if name.ends_with("_ghz") => Unit::Gigahertz,
+                _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
+                "context_switches_per_sec" | "cpu_migrations_per_sec" => Unit::EventsPerSecond,
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }

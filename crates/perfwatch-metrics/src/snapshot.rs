@@ -66,6 +66,9 @@ impl Snapshot {
         if let Some(disk) = &self.disk {
             disk.visit(each);
         }
+        if let Some(perf_events) = &self.perf_events {
+            perf_events.visit(each);
+        }
         if let Some(power) = &self.power {
             power.visit(each);
         }

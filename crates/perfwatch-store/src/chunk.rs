@@ -23,7 +23,7 @@ use crate::record::{RecordKind, put_record};
 pub(crate) const BLOCK_LEVEL: i32 = 3;
 pub(crate) const COMMIT_LEVEL: i32 = 1;
 
-/// And for rollups, which are few and kept for years: 4 % smaller than at 3, for less than a CPU second a day.
+/// And for rollups, which are few and kept for years: blocks of minutes are 4 % smaller than at 3.
 pub(crate) const ROLLUP_LEVEL: i32 = 16;
 
 /// Most rows of a chunk; writers stay far below. More is damage.

@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn noise_is_kept_as_it_is() {
-        let noise = |n: u64| (n * n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        let mixed = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let noise = |n: u64| mixed(mixed(n) ^ mixed(n) >> 29) >> 58;
         let values: Vec<_> = (0..500).map(|n| Some(1_000_000 + noise(n) as i64)).collect();
         let bytes = bytes(&values);
         assert_eq!((bytes[0], bytes.len()), (ABOVE_LEAST, 504));

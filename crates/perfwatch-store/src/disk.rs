@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
 
 use crate::error::{Error, Result};
+use crate::file::FileName;
 
 /// Name of the file that whoever writes holds a lock on. It holds the process id.
 const LOCK_FILE: &str = "lock";
+
+/// Is there while a backup is restored: until that is done, nothing else in the directory counts.
+const RESTORING_FILE: &str = "restoring";
 
 /// A flat directory of files.
 pub trait Disk: Send + Sync + Debug {
@@ -36,6 +40,10 @@ pub trait Disk: Send + Sync + Debug {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Bytes that may still be written, and bytes there are in all.
     fn space(&self) -> io::Result<(u64, u64)>;
+    /// Whether its path still leads to it. Not so once it was removed or renamed: then it is to be opened anew.
+    fn is_in_place(&self) -> bool {
+        true
+    }
 }
 
 /// A file that is read.
@@ -80,7 +88,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// To write. Makes the directory where there is none, and locks it against a second writer.
+    /// To write. Makes the directory where there is none, and locks it against a second writer. What a restoring that was cut
+    /// off has left there is removed: the backup still has it.
     pub fn own(path: &Path) -> Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -89,7 +98,41 @@ impl Directory {
             .map_err(Error::io("making", path))?;
         let mut directory = Self::read(path)?;
         directory._lock = Some(directory.lock()?);
+        if directory.is_restoring() {
+            directory.remove_restored().map_err(Error::io("cleaning up", path))?;
+        }
         Ok(directory)
+    }
+
+    /// From here on until [`Directory::restored`], the directory counts as empty.
+    pub(crate) fn begin_restoring(&self) -> io::Result<()> {
+        self.create(RESTORING_FILE).map(drop)
+    }
+
+    /// What was restored counts from here on, all at once.
+    pub(crate) fn restored(&self) -> io::Result<()> {
+        self.remove(RESTORING_FILE)?;
+        self.handle.sync_all()
+    }
+
+    /// Removes what was restored so far.
+    pub(crate) fn remove_restored(&self) -> io::Result<()> {
+        for name in self.names()?.iter().filter(|name| FileName::parse(name).is_some()) {
+            self.remove(name)?;
+        }
+        self.restored()
+    }
+
+    fn is_restoring(&self) -> bool {
+        fs::symlink_metadata(self.path.join(RESTORING_FILE)).is_ok()
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
     }
 
     /// To read, beside whoever writes.
@@ -146,11 +189,7 @@ impl Disk for Directory {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            names.extend(entry?.file_name().into_string());
-        }
-        Ok(names)
+        if self.is_restoring() { Ok(Vec::new()) } else { self.names() }
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
@@ -185,6 +224,15 @@ impl Disk for Directory {
             space.f_bavail.saturating_mul(space.f_frsize),
             space.f_blocks.saturating_mul(space.f_frsize),
         ))
+    }
+
+    fn is_in_place(&self) -> bool {
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match fs::metadata(&self.path) {
+            Ok(there) => self.handle.metadata().is_ok_and(|own| place(own) == place(there)),
+            // Of what cannot be looked at nobody knows.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 }
 

@@ -302,8 +302,13 @@ impl FileIndex {
         Ok(None)
     }
 
-    /// A chunk with its lists of series, in memory. None when its head, or a list, is damaged.
-    pub(crate) fn chunk(&self, file: &dyn Source, meta: &Meta) -> std::io::Result<Option<Chunk>> {
+    /// A chunk with its lists of series, in memory. None when its head is damaged, or a list wherever it stands.
+    pub(crate) fn chunk(
+        &self,
+        file: &dyn Source,
+        meta: &Meta,
+        disk: &dyn Disk,
+    ) -> std::io::Result<Option<Chunk>> {
         let Some((head, body_offset)) = meta.head(file)? else { return Ok(None) };
         let mut body = vec![0; meta.body_length as usize];
         if unless_broken(file.read_at(&mut body, body_offset))?.is_none() {
@@ -311,13 +316,27 @@ impl FileIndex {
         }
         let mut pages = Vec::new();
         for id in head.groups.iter().flat_map(|group| group.pages()) {
-            match self.page(file, id)? {
-                Some(page) => pages.push(Arc::new(page)),
-                None => return Ok(None),
-            }
+            let page = match self.page(file, id)? {
+                None => page_of_any_file(disk, id)?,
+                here => here,
+            };
+            let Some(page) = page else { return Ok(None) };
+            pages.push(Arc::new(page));
         }
         Ok(Some(Chunk { head, pages, body }))
     }
+}
+
+/// A list of series that is damaged where it should be, from another file that has it too.
+fn page_of_any_file(disk: &dyn Disk, id: PageId) -> std::io::Result<Option<Page>> {
+    for name in disk.list()?.iter().filter_map(|name| FileName::parse(name)) {
+        // One that cannot be read has none, either.
+        let Ok((index, file)) = FileIndex::load(disk, name) else { continue };
+        if let Some(page) = index.page(&*file, id)? {
+            return Ok(Some(page));
+        }
+    }
+    Ok(None)
 }
 
 /// What an index knows of a chunk. None for one without rows.

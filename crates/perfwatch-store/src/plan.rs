@@ -119,17 +119,25 @@ fn divides(tier: u8, step: i64) -> bool {
     tier == 0 || step % width(tier) == 0
 }
 
-/// The shortest step with at most so many points that is made of whole buckets of this width.
+/// The shortest step with at most so many points that is made of whole buckets of this width. The range counts as widened to
+/// whole steps.
 fn step_for(query: &Query, points: u64, width: i64) -> i64 {
-    let range = i128::from(query.to) - i128::from(query.from);
     let points = i128::from(points.clamp(1, MAX_POINTS));
-    let fits =
-        |step: &i64| i128::from(*step) * points >= range && (width == 0 || step % width == 0);
+    let fits = |step: &i64| {
+        let begins = i128::from(query.from.div_euclid(*step)) * i128::from(*step);
+        let range = i128::from(query.to) - begins;
+        i128::from(*step) * points >= range && (width == 0 || step % width == 0)
+    };
     let known = STEPS.iter().map(|step| step * SECOND).find(fits);
-    // Beyond a year in 52 points: whole weeks.
+    // Beyond a year in 52 points: whole weeks, twice as many each time.
     const WEEK: i64 = 604_800 * SECOND;
     known.unwrap_or_else(|| {
+        let range = i128::from(query.to) - i128::from(query.from);
         let weeks = (range / points / i128::from(WEEK)).saturating_add(1);
-        i64::try_from(weeks).unwrap_or(i64::MAX).saturating_mul(WEEK)
+        let mut step = i64::try_from(weeks).unwrap_or(i64::MAX).saturating_mul(WEEK);
+        while !fits(&step) && step <= i64::MAX / 2 {
+            step *= 2;
+        }
+        step
     })
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use crate::answer::{Answer, Query, answer};
 use crate::backup::Bundle;
@@ -43,10 +43,18 @@ pub(crate) const ATTEMPTS: usize = 5;
 pub struct Reader {
     pub(crate) disk: SharedDisk,
     recent: Option<Arc<Recent>>,
-    files: Mutex<Files>,
+    files: Mutex<Known>,
     pages: Mutex<HashMap<PageId, Arc<Page>>>,
     /// Files that could not be read when they were looked at last.
     unreadable: AtomicU64,
+}
+
+/// What is known of the files.
+#[derive(Debug, Default)]
+struct Known {
+    /// Where those are. Another one has other files of the same names.
+    disk: Option<Weak<dyn Disk>>,
+    files: Files,
 }
 
 impl Reader {
@@ -205,8 +213,13 @@ impl Reader {
         let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(disk) = disk else { return Ok((Files::new(), None)) };
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = Arc::downgrade(&disk);
+        if !known.disk.as_ref().is_some_and(|known| known.ptr_eq(&here)) {
+            *known = Known { disk: Some(here), files: Files::new() };
+        }
+        let known = &mut known.files;
         for attempt in 1.. {
-            match update(&*disk, &mut known) {
+            match update(&*disk, known) {
                 Err(error) if error.is_gone() && attempt < ATTEMPTS => {}
                 other => {
                     self.unreadable.store(other?, Ordering::Relaxed);

@@ -374,7 +374,8 @@ impl State {
         }
     }
 
-    /// Puts what an earlier run left behind before what was measured since, and numbers that on.
+    /// Puts what an earlier run left behind before what was measured since, and numbers that on. All of that is to be
+    /// written, also what had been to files that are not there any more.
     pub(crate) fn adopt(&mut self, found: Adopted) {
         let shift = found.next_seq.saturating_sub(1);
         let renumber = |seq: &mut u64| *seq = seq.saturating_add(shift);
@@ -390,7 +391,7 @@ impl State {
         }
         self.chunks = chunks;
         self.sealed_seq = found.sealed_seq;
-        self.earlier = shift;
+        self.earlier = self.earlier.saturating_add(shift);
         self.adopted = true;
         self.health.durable_seq = shift;
     }

@@ -240,7 +240,7 @@ fn read_open(disk: &dyn Disk, hot: &[Indexed], sealed: u64) -> Result<VecDeque<A
         let doing = || Error::io("reading", disk.path().join(name.to_string()));
         let file = disk.open(&name.to_string()).map_err(doing())?;
         for meta in index.chunks.iter().filter(|chunk| chunk.first_seq > sealed) {
-            let chunk = index.chunk(&*file, meta).map_err(doing())?;
+            let chunk = index.chunk(&*file, meta, disk).map_err(doing())?;
             chunks.extend(chunk.map(|chunk| (chunk.head.first_seq, Arc::new(chunk))));
         }
     }

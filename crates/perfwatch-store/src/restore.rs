@@ -15,7 +15,8 @@ use crate::writer::{EVENT_FILE_BYTES, SHORT_BLOCK_ROWS};
 
 impl Reader {
     /// Writes what this reads to a directory, which is made where there is none. Fails when there is history in it, and
-    /// when another process has it; what was written until a failure is removed.
+    /// when another process has it; what was written until a failure is removed. There is all of it or nothing, also after
+    /// a crash.
     pub fn restore(&self, path: &Path, options: &Options) -> Result<Copied> {
         let disk = self.disk()?;
         let directory = Directory::own(path)?;
@@ -31,15 +32,18 @@ impl Reader {
             to: &directory,
             files: &files,
             limits: Limits::new(options.clone()),
-            names: Vec::new(),
+            next_number: 1,
             copied: Copied::default(),
         };
-        let done = restoring.tiers().and_then(|()| restoring.events(&events(&*disk, &files)?));
+        let doing = || Error::io("restoring to", path);
+        directory.begin_restoring().map_err(doing())?;
+        let done = restoring
+            .tiers()
+            .and_then(|()| restoring.events(&events(&*disk, &files)?))
+            .and_then(|()| directory.restored().map_err(doing()));
         if done.is_err() {
-            for name in &restoring.names {
-                // Then it is in the way of the next attempt, which says so.
-                let _ = directory.remove(&name.to_string());
-            }
+            // What stays is removed by whoever opens the directory next.
+            let _ = directory.remove_restored();
         }
         done.map(|()| restoring.copied)
     }
@@ -49,15 +53,14 @@ struct Restoring<'a> {
     to: &'a Directory,
     files: &'a [Opened],
     limits: Limits,
-    /// Files that were made.
-    names: Vec<FileName>,
+    next_number: u64,
     copied: Copied,
 }
 
 impl Restoring<'_> {
     fn create(&mut self, kind: FileKind) -> Result<Output> {
-        let name = FileName { number: self.names.len() as u64 + 1, kind };
-        self.names.push(name);
+        let name = FileName { number: self.next_number, kind };
+        self.next_number += 1;
         Output::create(self.to, name)
     }
 
@@ -117,5 +120,53 @@ impl Restoring<'_> {
         }
         self.copied.events = events.len() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::layout::{Kind, Layout, Series};
+    use crate::recent::{GroupRow, Row};
+    use crate::store::Store;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_restored_history_is_there_as_a_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, backup, to) =
+            (dir.path().join("data"), dir.path().join("backup"), dir.path().join("to"));
+        let store = Store::open(&data, Options::default(), |_, _| Vec::new()).unwrap();
+        let layout = Layout::new("g", [Series { name: "a".into(), kind: Kind::Gauge }]);
+        for number in 0..2000 {
+            let (layout, values) = (Arc::clone(&layout), vec![Some(number)]);
+            let groups = vec![GroupRow { layout, covered: 0, values }];
+            store.append(Row { time: number * 5_000_000_000, groups });
+        }
+        assert!(store.close(PATIENCE));
+        Reader::open(&data).unwrap().backup(&backup, false).unwrap();
+        let reader = Reader::open(&backup).unwrap();
+        let whole = reader.extent().unwrap();
+        assert!(whole.len() > 1, "{whole:?}");
+        // Killed before every file was there: what is there looks like a history.
+        let restored = |what: &str| {
+            reader.restore(&to, &Options::default()).unwrap();
+            assert_eq!(Reader::open(&to).unwrap().extent().unwrap(), whole, "{what}");
+            Directory::read(&to).unwrap().begin_restoring().unwrap();
+            assert_eq!(Reader::open(&to).unwrap().extent().unwrap(), [], "{what}");
+        };
+        restored("in a directory that was not there");
+        restored("after an attempt that was cut off");
+        let store = Store::open(&to, Options::default(), |_, _| Vec::new()).unwrap();
+        assert!(store.close(PATIENCE));
+        drop(store);
+        let names = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["lock"]);
+        reader.restore(&to, &Options::default()).unwrap();
     }
 }

@@ -71,7 +71,7 @@ impl Store {
     ) -> Result<Self> {
         let recent = Arc::new(Recent::new(options.commit_interval));
         let shared = SharedDisk::default();
-        let mut first = Some(open(&place, &recent, &options, &shared));
+        let first = Some(open(&place, &recent, &options, &shared));
         if let Some(Err(Error::InUse { path, holder })) = first {
             return Err(Error::InUse { path, holder });
         }
@@ -82,22 +82,31 @@ impl Store {
         let store = Self { recent: Arc::clone(&recent), reader: Arc::clone(&reader) };
         let ending = Arc::clone(&recent);
         let write = move || {
-            let (writer, found) = loop {
+            let (mut first, mut opened) = (first, Some((opened, reader)));
+            loop {
                 let attempt =
                     first.take().unwrap_or_else(|| open(&place, &recent, &options, &shared));
                 match attempt {
-                    Ok(writer) => break writer,
                     Err(error) => recent.report(Some(error.to_string())),
+                    Ok((writer, found)) => {
+                        recent.report(None);
+                        if let Some((opened, reader)) = opened.take() {
+                            let events = opened(&found, &reader);
+                            events.into_iter().for_each(|event| recent.event(event));
+                        }
+                        if writer.run() {
+                            return;
+                        }
+                        // Whoever held it would keep the next opening from locking what may be the same directory.
+                        *shared.write().unwrap_or_else(PoisonError::into_inner) = None;
+                        continue;
+                    }
                 }
                 let state = recent.wait_for_work(Some(RETRY));
                 if state.stopping {
                     return;
                 }
-            };
-            recent.report(None);
-            opened(&found, &reader).into_iter().for_each(|event| recent.event(event));
-            drop(reader);
-            writer.run();
+            }
         };
         let run = move || {
             let ending = Ending(ending);

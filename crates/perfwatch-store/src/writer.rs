@@ -74,8 +74,8 @@ pub(crate) struct TierFiles {
 }
 
 impl Writer {
-    /// Writes until it is told to stop.
-    pub(crate) fn run(mut self) {
+    /// Writes until it is told to stop. Ends before only when the directory was removed: then returns false.
+    pub(crate) fn run(mut self) -> bool {
         let mut retry = None;
         loop {
             let mut state = self.recent.wait_for_work(retry);
@@ -88,7 +88,10 @@ impl Writer {
             retry = done.is_err().then_some(RETRY);
             self.recent.report(done.err().map(|error| error.to_string()));
             if stopping {
-                break;
+                return true;
+            }
+            if retry.is_some() && !self.disk.is_in_place() {
+                return false;
             }
         }
     }
@@ -252,7 +255,8 @@ impl Writer {
             let (index, file) = FileIndex::load(&*self.disk, name)?;
             for meta in &index.chunks {
                 let path = self.disk.path().join(name.to_string());
-                let chunk = index.chunk(&*file, meta).map_err(Error::io("reading", path))?;
+                let chunk =
+                    index.chunk(&*file, meta, &*self.disk).map_err(Error::io("reading", path))?;
                 chunks.extend(chunk.map(|chunk| (chunk.head.first_seq, Arc::new(chunk))));
             }
         }
@@ -387,7 +391,9 @@ impl Writer {
                     }
                     reached = meta.last_seq;
                     let path = self.disk.path().join(name.to_string());
-                    let chunk = index.chunk(&*file, meta).map_err(Error::io("reading", path))?;
+                    let chunk = index
+                        .chunk(&*file, meta, &*self.disk)
+                        .map_err(Error::io("reading", path))?;
                     if let Some(chunk) = chunk {
                         self.roll(&chunk)?;
                     }

@@ -19,6 +19,7 @@ pub(crate) struct Frame {
     message: Utf8Bytes,
     /// Where the snapshot stands in it.
     data: Range<usize>,
+    /// It as it was made.
     pub(crate) snapshot: Snapshot,
     pages: Pages,
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, duration};
+use crate::config::{
+    ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides, SETTINGS, duration,
+};
 use crate::history::Threshold;
 use crate::selector::Selector;
 
 /// Performance monitor for a Linux host.
 ///
-/// Samples CPU, memory, network and disk, and streams every snapshot over WebSocket. Needs no root, no cloud and
+/// Samples CPU, memory, network, disk and performance counters, and streams every snapshot over WebSocket. Needs no root, no cloud and
 /// no second service. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(version, after_long_help = EXAMPLES)]
+#[command(version, after_long_help = examples())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: Overrides,
@@ -36,20 +38,16 @@ Examples:
   perfwatch doctor                       what works here, what does not, and what to do
 
 Settings are taken from the command line, then the environment, then the configuration file
-(/etc/perfwatch/perfwatch.toml unless --config says otherwise), then the defaults:
-  interval = \"5s\"
-  listen = \"127.0.0.1:9909\"                      or [\"[::1]:9909\", \"unix:/run/perfwatch.sock\"]
-  tls.cert, tls.key                               unless both are given: plain HTTP
-  log = \"info\"
-  storage.dir = \"/var/lib/perfwatch\"          unless $STATE_DIRECTORY says otherwise; ~/.local/state/perfwatch for others than root
-  storage.keep_raw = \"30d\", storage.keep_1m = \"180d\", storage.keep_1h = \"5y\"
-  storage.max_bytes = \"2GiB\"
-  storage.min_free_bytes = a twentieth of the disk, at most \"1GiB\"
-  storage.commit_interval = \"5s\"
-  metrics.node_names = true
-  path.procfs = \"/proc\"
-  path.sysfs = \"/sys\"
-  path.rootfs = \"/\"";
+(/etc/perfwatch/perfwatch.toml unless --config says otherwise), then what was saved in the dashboard, then the
+defaults:
+";
+
+/// What stands below the help: examples, and every setting.
+fn examples() -> String {
+    SETTINGS
+        .iter()
+        .fold(EXAMPLES.to_owned(), |text, setting| format!("{text}  {}\n", setting.line()))
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -418,15 +416,16 @@ pub(crate) struct Overrides {
     /// Most bytes of history
     #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
     pub(crate) max_bytes: Option<ByteCount>,
-    /// Whether GET /metrics calls what node_exporter has too by node_exporter's names [default: true]
+    /// Whether GET /metrics has node_exporter's names [default: true]
     #[arg(
-        id = "metrics_node_names",
         long = "metrics.node-names",
         global = true,
         value_name = "BOOL",
-        env = "PERFWATCH_NODE_NAMES"
+        env = "PERFWATCH_METRICS_NODE_NAMES"
     )]
-    pub(crate) node_names: Option<bool>,
+    pub(crate) metrics_node_names: Option<bool>,
+    #[command(flatten)]
+    pub(crate) perf: PerfOverrides,
     /// Where the host's /proc is mounted
     #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
     pub(crate) path_procfs: Option<PathBuf>,

@@ -3,6 +3,7 @@
 mod layers;
 mod listen;
 mod live;
+mod perf;
 mod table;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Span};
-use perfwatch_collect::{Options as Collect, Roots, perf};
+use perfwatch_collect::{Options as Collect, Roots};
 use perfwatch_store::Options;
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -30,7 +31,8 @@ pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, W
 pub(crate) use listen::Listen;
 use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
-pub(crate) use table::Kind;
+pub(crate) use perf::PerfOverrides;
+pub(crate) use table::{Kind, SETTINGS};
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
@@ -73,7 +75,7 @@ impl Settings {
 
     fn merge(overrides: &Overrides, file: File) -> Self {
         let defaults = Roots::default();
-        let collect = Arc::new(file.collect());
+        let collect = Arc::new(file.collect(overrides));
         let path = |given: &Option<PathBuf>, filed: Option<PathBuf>, default: PathBuf| {
             given.clone().or(filed).unwrap_or(default)
         };
@@ -102,7 +104,7 @@ impl Settings {
             collect,
             data: overrides.data.clone().or(file.storage.dir.clone()),
             storage: file.storage.options(overrides),
-            node_names: overrides.node_names.or(file.metrics.node_names).unwrap_or(true),
+            node_names: overrides.metrics_node_names.or(file.metrics.node_names).unwrap_or(true),
         }
     }
 
@@ -149,33 +151,19 @@ struct File {
     tls: Tls,
     http: Http,
     collectors: Collectors,
-    perf: Perf,
+    perf: perf::Perf,
     metrics: Metrics,
     path: FilePaths,
     storage: Storage,
 }
 
 impl File {
-    fn collect(&self) -> Collect {
+    fn collect(&self, overrides: &Overrides) -> Collect {
         let is_off = |(_, wanted): &(&String, &bool)| !**wanted;
-        let defaults = perf::Settings::default();
+        let off = self.collectors.0.iter().filter(is_off);
         Collect {
-            disabled: self
-                .collectors
-                .0
-                .iter()
-                .filter(is_off)
-                .map(|(name, _)| name.clone())
-                .collect(),
-            perf: perf::Settings {
-                enabled: self.perf.enabled.unwrap_or(defaults.enabled),
-                cpus: self.perf.cpus.clone().map_or(defaults.cpus, |cpus| cpus.0),
-                source: match self.perf.source {
-                    None => defaults.source,
-                    Some(PerfSource::Native) => perf::Means::Native,
-                    Some(PerfSource::PerfStat) => perf::Means::PerfStat,
-                },
-            },
+            disabled: off.map(|(name, _)| name.clone()).collect(),
+            perf: self.perf.settings(&overrides.perf),
         }
     }
 }
@@ -195,33 +183,6 @@ impl TryFrom<BTreeMap<String, bool>> for Collectors {
             None => Ok(Self(wanted)),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Perf {
-    enabled: Option<bool>,
-    cpus: Option<PerfCpus>,
-    source: Option<PerfSource>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-struct PerfCpus(perf::Cpus);
-
-impl TryFrom<String> for PerfCpus {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PerfSource {
-    Native,
-    PerfStat,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -494,9 +455,9 @@ mod tests {
         let lines: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("# ")).collect();
         let is_set = |line: &&str| line.split(' ').nth(1) == Some("=");
         let set: Vec<_> = lines.into_iter().filter(is_set).collect();
-        assert_eq!(set.len(), table::SETTINGS.len(), "{set:#?}");
+        assert_eq!(set.len(), SETTINGS.len(), "{set:#?}");
         let without = Settings::merge(&Overrides::default(), File::default());
-        for (line, setting) in set.iter().zip(table::SETTINGS) {
+        for (line, setting) in set.iter().zip(SETTINGS) {
             let settings = Settings::merge(&Overrides::default(), file(line).unwrap());
             let same = matches!(setting.fallback, table::Fallback::Value(_));
             assert_eq!(settings == without, same, "{line}");
@@ -508,7 +469,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
         };
         for name in known("nothing = 1") {
-            if table::SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
+            if SETTINGS.iter().any(|setting| setting.key == name) || name == "collectors" {
                 continue;
             }
             for below in known(&format!("{name}.nothing = 1")) {

@@ -58,7 +58,8 @@ impl Meter {
     }
 }
 
-fn cpu_time() -> Duration {
+/// User and system time since the start.
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

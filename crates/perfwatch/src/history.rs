@@ -74,6 +74,9 @@ pub(crate) enum Points {
         min: Vec<Option<f64>>,
         /// Greatest value of any row in the step.
         max: Vec<Option<f64>>,
+        /// Of what is counted from sample to sample: all that was counted in the step.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        increase: Option<Vec<Option<f64>>>,
         /// Rows behind it; of a latency, requests.
         count: Vec<u64>,
     },

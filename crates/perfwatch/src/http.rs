@@ -1,5 +1,6 @@
 //! HTTP: every route, and what all of them share.
 
+mod assets;
 mod body;
 mod catalog;
 mod cookie;
@@ -25,7 +26,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use perfwatch_collect::Host;
@@ -35,7 +35,6 @@ use tokio::sync::Semaphore;
 use crate::access::Access;
 use crate::bus::Latest;
 use crate::config::LiveSettings;
-use error::Problem;
 use status::Watched;
 
 pub(crate) use catalog::Catalog;
@@ -114,10 +113,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/events", get(history::events))
         .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path")
-                .fix("the routes are in docs/openapi.json")
-        })
+        .fallback(assets::page)
         .layer(middleware::from_fn(body::in_time))
         .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))

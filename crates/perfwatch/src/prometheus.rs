@@ -9,7 +9,7 @@ mod node;
 mod own;
 mod text;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use axum::body::Bytes;
@@ -44,6 +44,16 @@ impl Pages {
     }
 }
 
+/// What a metric is called in `/metrics`: by node_exporter's name, if it has one, and by PerfWatch's.
+pub(crate) fn names_of(def: &MetricDef) -> (Option<String>, String) {
+    let own = match def.kind {
+        Kind::Info => name::of(info_key(def)) + "_info",
+        _ if is_counter(def) => family(def) + "_total",
+        _ => family(def),
+    };
+    (node::stood_for().remove(def.id), own)
+}
+
 /// Everything that Prometheus is told, in an order that does not change.
 fn page_of(format: Format, snapshot: &Snapshot, seq: u64, node_names: bool) -> String {
     let mut page = Page::new(format);
@@ -51,18 +61,18 @@ fn page_of(format: Format, snapshot: &Snapshot, seq: u64, node_names: bool) -> S
     if node_names {
         node::write(&mut page, snapshot);
     }
-    let told = if node_names { node::stood_for() } else { HashSet::new() };
+    let told = if node_names { node::stood_for() } else { HashMap::new() };
     write_catalog(&mut page, snapshot, &told);
     page.end()
 }
 
 /// Every metric of the catalog that is not told elsewhere, and the hidden counters.
-fn write_catalog(page: &mut Page, snapshot: &Snapshot, told: &HashSet<&str>) {
+fn write_catalog(page: &mut Page, snapshot: &Snapshot, told: &HashMap<&str, String>) {
     let mut samples: HashMap<&'static str, Vec<Sample>> = HashMap::new();
     let mut collect = |def: &'static MetricDef, labels: &[&str], value: Value<'_>| {
         // The sums of counters fall when what they sum up changes, which would be taken for a reset.
         let is_rest = def.kind == Kind::Counter && labels.first() == Some(&ALL_OTHERS);
-        if !told.contains(def.id) && !is_rest {
+        if !told.contains_key(def.id) && !is_rest {
             samples.entry(info_key(def)).or_default().push(Sample::new(def, labels, value));
         }
     };

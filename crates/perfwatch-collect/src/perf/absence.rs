@@ -21,6 +21,10 @@ pub enum Absence {
         /// Those cores' PMU: `cpu_atom`.
         pmu: Arc<str>,
     },
+    /// `perf stat` could not open it, and does not say why.
+    NotSupported,
+    /// `perf stat` counts it in user space alone, for a user who may not count the kernel: another event.
+    UserOnly,
     /// This user may not count it.
     Denied {
         /// EACCES or EPERM.
@@ -63,8 +67,11 @@ impl Absence {
     /// How it is to be shown.
     pub fn state(&self) -> State {
         match self {
-            Self::Unsupported { .. } | Self::NotOnAll { .. } | Self::CpuGone => State::Unavailable,
-            Self::Denied { .. } => State::Denied,
+            Self::Unsupported { .. }
+            | Self::NotOnAll { .. }
+            | Self::NotSupported
+            | Self::CpuGone => State::Unavailable,
+            Self::Denied { .. } | Self::UserOnly => State::Denied,
             Self::NoSuchCall | Self::Files { .. } | Self::Other { .. } => State::Failed,
         }
     }
@@ -86,6 +93,10 @@ impl Absence {
                     "the cores of {pmu} have no such event, and those of the others are not the host"
                 )
             }
+            Self::NotSupported => {
+                "perf stat says <not supported>: no such event on this CPU or kernel".to_owned()
+            }
+            Self::UserOnly => "this user may count it in user space only".to_owned(),
             Self::Denied { errno, paranoid } => {
                 let stands = match paranoid {
                     Some(level) => format!("; kernel.perf_event_paranoid is {level}"),
@@ -114,7 +125,7 @@ impl Absence {
             Self::Unsupported { has_pmu: false, .. } => {
                 "have the hypervisor give this machine a virtual PMU, if it can"
             }
-            Self::Denied { .. } => {
+            Self::Denied { .. } | Self::UserOnly => {
                 "give it CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or set kernel.perf_event_paranoid to 0; in a container, \
                  seccomp must let perf_event_open through as well"
             }
@@ -125,6 +136,7 @@ impl Absence {
             Self::Files { .. } => "raise the limit on open files (LimitNOFILE, ulimit -n)",
             Self::Unsupported { .. }
             | Self::NotOnAll { .. }
+            | Self::NotSupported
             | Self::CpuGone
             | Self::Other { .. } => return None,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use perfwatch_metrics::perf::{EVENTS, Event};
 
 use super::absence::Absence;
+use super::layout::Member;
 use crate::error::Error;
 
 /// Counts the events.
@@ -42,6 +43,19 @@ impl Totals {
     /// That of one event.
     pub fn event(&self, event: Event) -> Total {
         self.events.get(event as usize).copied().unwrap_or_default()
+    }
+
+    /// Why an event is not counted. None for one that is.
+    pub fn absence(&self, event: Event) -> Option<&Absence> {
+        self.absent.get(event as usize)?.as_ref()
+    }
+
+    /// Where what a member of a group counts is added up.
+    pub(super) fn of_mut(&mut self, member: Member) -> Option<&mut Total> {
+        match member {
+            Member::Event(event) => self.events.get_mut(event as usize),
+            Member::Beside(miss) => self.beside.get_mut(miss),
+        }
     }
 }
 

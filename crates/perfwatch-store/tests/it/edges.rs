@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch_store::{
-    Event, GroupRow, Kind, Layout, MAX_NAME_BYTES, Options, Query, Resolution, Row, Store,
+    Event, GroupRow, Kind, Layout, MAX_NAME_BYTES, Options, Query, Reader, Resolution, Row, Store,
 };
 
 use crate::load::{BEGIN, Load, SECOND, series};
@@ -137,6 +137,66 @@ fn a_directory_can_be_opened_as_soon_as_it_is_closed() {
         let store = Store::open(directory.path(), eager(), |_, _| Vec::new());
         let store = store.unwrap_or_else(|error| panic!("open {number}: {error}"));
         assert!(store.close(PATIENCE));
+    }
+}
+
+/// Where a file's first list of series begins: its mark and its kind.
+fn first_list(file: &[u8]) -> usize {
+    let begin = [0xd7, b'P', b'W', 0x1a, 1];
+    file.windows(begin.len()).position(|bytes| bytes == begin).unwrap()
+}
+
+#[test]
+fn rows_whose_list_of_series_is_damaged_are_joined_with_that_of_another_file() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let layout = Layout::new("group", [series("gauge", Kind::Gauge)]);
+    let mut appended = 0;
+    let mut append_until = |store: &Store, rows: i64| {
+        while appended < rows {
+            store.append(row(BEGIN + appended * 5 * SECOND, &layout, &[appended]));
+            appended += 1;
+            if appended % 100 == 0 {
+                assert!(store.flush(PATIENCE));
+            }
+        }
+        assert!(store.flush(PATIENCE));
+    };
+    // A block, and rows that are in none.
+    append_until(&store, 1000);
+    assert!(store.close(PATIENCE));
+    drop(store);
+    let mut files = disk.files();
+    let hot = files.iter_mut().find(|(name, _)| name.starts_with("raw-") && name.ends_with(".hot"));
+    let (_, hot) = hot.unwrap();
+    let list = first_list(hot);
+    hot[list + 30] ^= 1;
+    let disk = SimDisk::holding(files);
+    let store = open(&disk);
+    // Enough for another block.
+    append_until(&store, 2000);
+    assert!(store.close(PATIENCE));
+    let mut rows = 0;
+    let read = Reader::on(disk.arc()).rows((i64::MIN, i64::MAX), |group| {
+        rows += group.series.iter().flat_map(|(_, values)| values).flatten().count();
+        Ok(())
+    });
+    read.unwrap();
+    assert_eq!(rows, 2000);
+}
+
+#[test]
+fn there_are_never_more_points_than_asked_for() {
+    let store = open(&SimDisk::new());
+    for from in [0, 1, 299, 3_599, 604_799] {
+        for (seconds, points) in [(300, 300), (86_400, 1), (86_399, 2), (30 * 86_400, 720)] {
+            let (from, resolution) = ((1_000_000 + from) * SECOND, Resolution::Points(points));
+            let query = Query { from, to: from + seconds * SECOND, resolution };
+            let answer = store.reader().query(&query, |_, _| true).unwrap();
+            assert!(answer.points as u64 <= points, "{query:?}: {} points", answer.points);
+            assert!(answer.from <= query.from);
+            assert!(answer.from + answer.step * answer.points as i64 >= query.to);
+        }
     }
 }
 

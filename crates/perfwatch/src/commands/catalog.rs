@@ -6,6 +6,7 @@ use perfwatch_metrics::{Kind, MetricDef, catalog};
 
 use crate::cli::CatalogArgs;
 use crate::http::Catalog;
+use crate::prometheus;
 
 /// Prints the catalog.
 pub(crate) fn run(args: &CatalogArgs) -> anyhow::Result<()> {
@@ -23,14 +24,15 @@ pub(crate) fn run(args: &CatalogArgs) -> anyhow::Result<()> {
 fn markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\nWritten by `perfwatch catalog --markdown`. A metric's id is its path in the snapshot's JSON; \
-         braces hold the labels that tell its series apart.\n",
+         braces hold the labels that tell its series apart. In Prometheus (`GET /metrics`) it is called as the last column \
+         says, in base units; with `metrics.node_names = false` it is called the second of two.\n",
     );
     let mut section = "";
     for def in catalog() {
         let this = def.id.rsplit_once('.').map_or("", |(section, _)| section);
         if this != section {
             section = this;
-            text.push_str(&format!("\n## {section}\n\n| metric | kind | unit | meaning | source |\n|---|---|---|---|---|\n"));
+            text.push_str(&format!("\n## {section}\n\n| metric | kind | unit | meaning | source | Prometheus |\n|---|---|---|---|---|---|\n"));
         }
         text.push_str(&row(def));
     }
@@ -48,7 +50,9 @@ fn row(def: &MetricDef) -> String {
     };
     let (id, unit, title, help, source) =
         (def.id, def.unit.symbol(), def.title(), def.help(), def.source);
-    format!("| `{id}{labels}` | {kind} | {unit} | **{title}.** {help} | {source} |\n")
+    let (node, own) = prometheus::names_of(def);
+    let names = node.map_or_else(|| format!("`{own}`"), |node| format!("`{node}`, `{own}`"));
+    format!("| `{id}{labels}` | {kind} | {unit} | **{title}.** {help} | {source} | {names} |\n")
 }
 
 #[cfg(test)]

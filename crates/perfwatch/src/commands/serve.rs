@@ -82,8 +82,8 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     }
     notify.ready(settings.interval);
     access.offer_setup(&urls);
-    tokio::spawn(reload(hangup, tls.clone()));
     notify.ready(settings.interval);
+    tokio::spawn(reload(hangup, tls.clone()));
 
     let hostname = host.info().hostname;
     let site = Site {

@@ -28,13 +28,22 @@ pub(crate) fn run(settings: &Settings, args: &SnapshotArgs) -> anyhow::Result<()
     Ok(out.flush()?)
 }
 
-/// Samples twice, `window` apart, and returns the second snapshot.
+/// How many more samples are taken while counters are being opened: 17 on each of 256 CPUs take over a second.
+const WARM_UP: u32 = 4;
+
+/// Samples twice, `window` apart, and returns the second snapshot; a later one, should counters not be open by then.
 pub(crate) fn sample(
     host: &Arc<Host>,
     options: &Arc<Options>,
     window: Duration,
 ) -> anyhow::Result<Snapshot> {
-    sample_until(host, options, window, 2, |_| false)
+    let is_warm = |snapshot: &Snapshot| {
+        let perf_events = snapshot.perf_events.as_ref();
+        perf_events.is_none_or(|perf_events| perf_events.overview.status != "warming_up")
+    };
+    sample_until(host, options, window, 2 + WARM_UP, move |snapshot| {
+        snapshot.tick > 0 && is_warm(snapshot)
+    })
 }
 
 /// Samples `window` apart until a snapshot is as wanted, or so many times, and returns the last.

@@ -64,6 +64,16 @@ impl Setting {
         Self { is_live: true, ..self }
     }
 
+    /// A line of the file that says what holds anyway, or an example of what may be said.
+    pub(crate) fn line(&self) -> String {
+        let (Fallback::Value(value) | Fallback::Otherwise(value)) = self.fallback;
+        match self.kind {
+            Kind::Bool => format!("{} = {value}", self.key),
+            Kind::List => format!("{} = [{value}]", self.key),
+            _ => format!("{} = \"{value}\"", self.key),
+        }
+    }
+
     const fn collector(key: &'static str, help: &'static str) -> Self {
         Self::new(key, Kind::Bool, "true", help).live()
     }
@@ -116,13 +126,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "collectors.resctrl",
         "Whether to collect cache occupancy and memory traffic of the groups of resctrl, where it is mounted.",
     ),
-    Setting::new("perf.enabled", Kind::Bool, "true", "Whether to count performance events.").live(),
+    Setting::new("perf.enabled", Kind::Bool, "true", "Whether to count performance events.").argument("perf_enabled").live(),
     Setting::new(
         "perf.cpus",
         Kind::Cpus,
         "all",
         "CPUs to count performance events on: all, or a list such as 0-3,8.",
     )
+    .argument("perf_cpus")
     .live(),
     Setting::new(
         "perf.source",
@@ -130,6 +141,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "native",
         "By what means: the system call perf_event_open, or the program `perf stat`.",
     )
+    .argument("perf_source")
     .live(),
     Setting::new(
         "metrics.node_names",
@@ -205,7 +217,7 @@ pub(super) use document::document;
 mod document {
     use std::fmt::Write;
 
-    use super::{Fallback, Kind, SETTINGS, Setting};
+    use super::{Kind, SETTINGS, Setting};
 
     /// A configuration file with every setting, each as it is without the file.
     pub(in crate::config) fn document() -> String {
@@ -213,7 +225,8 @@ mod document {
             "# PerfWatch's settings, each with its default. Flags go before environment variables, those before this file, and this file\n\
              # before what was set in the dashboard. Durations: 500ms, 5s, 36h, 30d, 5y. Sizes: 500MB, 2GiB.\n",
         );
-        for Setting { key, kind, fallback, help, argument, is_live } in SETTINGS {
+        for setting in SETTINGS {
+            let Setting { kind, help, argument, is_live, .. } = setting;
             text.push('\n');
             let mut notes = vec![help.to_string()];
             if let Kind::Choice(words) = kind {
@@ -229,13 +242,7 @@ mod document {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "# {line}");
             }
-            let (Fallback::Value(value) | Fallback::Otherwise(value)) = fallback;
-            let value = match kind {
-                Kind::Bool => value.to_string(),
-                Kind::List => format!("[{value}]"),
-                _ => format!("\"{value}\""),
-            };
-            let _ = writeln!(text, "# {key} = {value}");
+            let _ = writeln!(text, "# {}", setting.line());
         }
         text
     }

@@ -19,7 +19,8 @@ pub(crate) fn table(out: &mut impl Write, history: &History, events: &Events) ->
         let names: &[&str] = match &series.points {
             // Of one row, mean and extremes are one number.
             Points::Values { count, .. } if count.iter().all(|rows| *rows <= 1) => &["value"],
-            Points::Values { .. } => &["avg", "min", "max"],
+            Points::Values { increase: None, .. } => &["avg", "min", "max"],
+            Points::Values { .. } => &["avg", "min", "max", "increase"],
             Points::Counter { .. } => &["last", "increase"],
         };
         write!(out, "  {:19}", "")?;
@@ -76,8 +77,10 @@ fn cells(series: &Series, point: usize) -> Option<Vec<String>> {
         values.get(point).copied().flatten().map_or("–".to_owned(), |value| value.to_string())
     };
     match &series.points {
-        Points::Values { avg, min, max, .. } => {
-            Some(vec![number(avg)?, number(min)?, number(max)?])
+        Points::Values { avg, min, max, increase, .. } => {
+            let mut cells = vec![number(avg)?, number(min)?, number(max)?];
+            cells.extend(increase.as_ref().and_then(|increase| number(increase)));
+            Some(cells)
         }
         Points::Counter { last, increase, .. } => {
             last.get(point).copied().flatten()?;
@@ -125,10 +128,11 @@ pub(crate) fn csv(out: &mut impl Write, history: &History) -> io::Result<()> {
         let name = quoted(&series.name);
         for (point, t) in history.t.iter().enumerate() {
             let line = match &series.points {
-                Points::Values { avg, min, max, count } => {
+                Points::Values { avg, min, max, increase, count } => {
                     let cell = |values: &[Option<f64>]| shown(values.get(point).copied().flatten());
                     let Some(rows) = count.get(point).filter(|rows| **rows > 0) else { continue };
-                    format!("{},{},{},,,{rows}", cell(avg), cell(min), cell(max))
+                    let all = increase.as_ref().map(|increase| cell(increase)).unwrap_or_default();
+                    format!("{},{},{},,{all},{rows}", cell(avg), cell(min), cell(max))
                 }
                 Points::Counter { last, increase, count } => {
                     let cell = |values: &[Option<u64>]| shown(values.get(point).copied().flatten());

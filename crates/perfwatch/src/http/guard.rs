@@ -82,7 +82,7 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let mut rules = path.map(policy::rules).into_iter().flatten();
     let need = rules.find(|rule| rule.method == *method).map(|rule| rule.need);
-    let jar = from_here(request, &state.site, need == Some(Need::Page) || path.is_none())?;
+    let jar = from_here(request, &state.site, path.is_none())?;
 
     let Some(path) = path else { return Ok(()) };
     let Some(need) = need else {

@@ -19,6 +19,9 @@ use crate::when::Shift;
 /// How long a question waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What may be missing in an answer of CSV, in words, one header for each.
+const WARNING: &str = "perfwatch-warning";
+
 /// Points of each series, unless it is said how many.
 const DEFAULT_POINTS: u64 = 300;
 
@@ -55,7 +58,7 @@ pub(crate) async fn series(
         if wants_csv {
             let mut bytes = Vec::new();
             history::csv(&mut bytes, &found).map_err(|error| unexpected(&error.to_string()))?;
-            return Ok((bytes, "text/csv; charset=utf-8"));
+            return Ok((bytes, "text/csv; charset=utf-8", found.warnings));
         }
         json(&found)
     })
@@ -93,7 +96,8 @@ pub(crate) async fn events(State(state): State<AppState>, RawQuery(query): RawQu
     .await
 }
 
-type Body = (Vec<u8>, &'static str);
+/// Its bytes, their type, and what is said beside them: CSV has no place for a warning.
+type Body = (Vec<u8>, &'static str, Vec<String>);
 
 /// Answers a question about history.
 async fn answer(
@@ -102,8 +106,17 @@ async fn answer(
 ) -> Response {
     let store = Arc::clone(&state.store);
     match on_a_thread(&state.questions, move || question(store.reader())).await {
-        Ok(Ok((bytes, kind))) => {
-            ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], bytes).into_response()
+        Ok(Ok((bytes, kind, warnings))) => {
+            let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
+            let mut response = (kind, bytes).into_response();
+            for warning in &warnings {
+                // A header has no letters beyond ASCII, and no ends of lines.
+                let plain = warning.replace(|c: char| !(' '..='~').contains(&c), "?");
+                if let Ok(value) = HeaderValue::from_str(&plain) {
+                    response.headers_mut().append(WARNING, value);
+                }
+            }
+            response
         }
         Ok(Err(problem)) | Err(problem) => problem.into_response(),
     }
@@ -129,7 +142,7 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
 
 fn json(answer: &impl serde::Serialize) -> Result<Body, Problem> {
     let bytes = serde_json::to_vec(answer).map_err(|error| unexpected(&error.to_string()))?;
-    Ok((bytes, "application/json"))
+    Ok((bytes, "application/json", Vec::new()))
 }
 
 fn problem(error: Error) -> Problem {

@@ -351,14 +351,14 @@ fn document() -> String {
     let mut schemas = Schemas::default();
     let problem = json!({ "application/problem+json": { "schema": schemas.of::<Problem>() } });
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for rule in RULES.iter().filter(|rule| rule.need != Need::Page) {
+    for rule in RULES {
         let Said { summary, parameters, body, status, answer, errors } = said(rule, &mut schemas);
         let mut answers = BTreeMap::from([(status, json!({ "description": title(status) }))]);
         if let (Some(content), Some(said)) = (answer, answers.get_mut(&status)) {
             said["content"] = content;
         }
         let of_need: &[u16] = match rule.need {
-            Need::Nothing | Need::Page => &[],
+            Need::Nothing => &[],
             Need::Scrape | Need::Read | Need::Admin | Need::Login => &[401],
         };
         let of_body: &[u16] = if body.is_some() { &[400, 408, 413, 415] } else { &[] };

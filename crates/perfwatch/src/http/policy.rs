@@ -1,4 +1,5 @@
-//! Who may ask for what: every route is here, and what is not here is not answered.
+//! Who may ask for what: every route is here, and what is not here is not answered, but for the page's own files, which are
+//! for everybody and are served where there is no route.
 
 use axum::http::Method;
 
@@ -9,8 +10,6 @@ use crate::access::{Caller, Role, Scope};
 pub(crate) enum Need {
     /// Nobody in particular.
     Nothing,
-    /// As [`Need::Nothing`]; a page, to which pages from elsewhere may link.
-    Page,
     /// Somebody who may see metrics: every user, every token.
     Scrape,
     /// Somebody who may see everything.
@@ -65,7 +64,7 @@ pub(crate) fn rules(path: &str) -> impl Iterator<Item = &'static Rule> {
 /// Whether a caller is what is needed.
 pub(crate) fn may(caller: &Caller, need: Need) -> bool {
     match need {
-        Need::Nothing | Need::Page => true,
+        Need::Nothing => true,
         Need::Scrape => *caller != Caller::Nobody,
         Need::Read => match caller {
             Caller::Nobody => false,

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_metric_that_is_stood_for_is_one() {
-        for id in stood_for() {
+        for id in stood_for().into_keys() {
             assert!(!help_of(id).is_empty(), "{id}");
         }
     }

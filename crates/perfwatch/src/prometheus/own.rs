@@ -1,12 +1,10 @@
 //! What PerfWatch tells Prometheus of itself and of how the snapshot came about.
 
-use std::time::Duration;
-
 use perfwatch_metrics::{Section, Snapshot, State};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::name::shifted;
 use super::text::{Family, Page, Type, label};
+use crate::footprint::{self, Footprint, Meter};
 
 /// Writes it.
 pub(super) fn write(page: &mut Page, snapshot: &Snapshot, seq: u64) {
@@ -14,10 +12,7 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot, seq: u64) {
     page.family("perfwatch_build", Type::Info, "The program that answers.", |family| {
         family.sample(&labels(&version), "1");
     });
-    let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    let cpu = Duration::new(cpu.tv_sec.unsigned_abs(), cpu.tv_nsec as u32).as_secs_f64();
-    let help = "Processor time, user and system, that PerfWatch has used.";
-    page.single("process_cpu_seconds", Type::Counter, help, &cpu.to_string());
+    write_process(page);
 
     let help = "Samples taken since PerfWatch started.";
     page.single("perfwatch_samples", Type::Counter, help, &seq.to_string());
@@ -63,6 +58,21 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot, seq: u64) {
     page.family("perfwatch_section_duration_seconds", Type::Gauge, help, |family| {
         each_section(snapshot, family, |section| Some(seconds(&section.duration_ms?.to_string())));
     });
+}
+
+/// By the names that Prometheus' own libraries give them.
+fn write_process(page: &mut Page) {
+    let cpu = footprint::cpu_time().as_secs_f64().to_string();
+    let help = "Processor time, user and system, that PerfWatch has used.";
+    page.single("process_cpu_seconds", Type::Counter, help, &cpu);
+    let Footprint { rss_bytes, threads, descriptors, .. } = Meter::new().look();
+    for (name, help, value) in [
+        ("process_open_fds", "File descriptors that PerfWatch has open.", descriptors),
+        ("process_resident_memory_bytes", "Memory that PerfWatch has resident.", rss_bytes),
+        ("process_threads", "Threads of PerfWatch.", threads),
+    ] {
+        page.single(name, Type::Gauge, help, &value.to_string());
+    }
 }
 
 /// A sample for each section that was to be collected.

@@ -212,7 +212,9 @@ fn is_ratio(series: &Series) -> bool {
 fn kept(def: &MetricDef, labels: &[&str], value: Value<'_>) -> Option<(Kind, i64)> {
     let kind = kind(def, labels)?;
     let number = match value {
-        Value::Integer(number) if kind == Kind::Gauge => i64::try_from(number).ok()?,
+        Value::Integer(number) if kind == Kind::Gauge => {
+            i64::try_from(number).ok()?.checked_mul(10_i64.checked_pow(decimals(def))?)?
+        }
         Value::Integer(number) => number as i64,
         Value::Float(number) => scaled(number, decimals(def))?,
         Value::Text(_) => return None,
@@ -227,7 +229,7 @@ pub(crate) fn kind(def: &MetricDef, labels: &[&str]) -> Option<Kind> {
         Kept::Counter | Kept::Counter32 if rest => Some(Kind::Gauge),
         Kept::Counter => Some(Kind::Counter),
         Kept::Counter32 => Some(Kind::Counter32),
-        Kept::Gauge { .. } => Some(Kind::Gauge),
+        Kept::Gauge { .. } | Kept::Amount { .. } => Some(Kind::Gauge),
         Kept::Rate { .. } if rest => Some(Kind::Gauge),
         Kept::Rate { .. } | Kept::Ratio { .. } | Kept::Nothing => None,
     }
@@ -236,7 +238,7 @@ pub(crate) fn kind(def: &MetricDef, labels: &[&str]) -> Option<Kind> {
 /// Digits after the point with which a gauge is kept.
 pub(crate) fn decimals(def: &MetricDef) -> u32 {
     match def.kept {
-        Kept::Gauge { decimals } => decimals,
+        Kept::Gauge { decimals } | Kept::Amount { decimals } => decimals,
         Kept::Rate { .. } | Kept::Ratio { .. } => 3,
         Kept::Counter | Kept::Counter32 | Kept::Nothing => 0,
     }

@@ -21,7 +21,7 @@ fn every_answer_is_documented_and_none_is_an_error_of_the_server() {
         return skipped("schemathesis", String::from_utf8_lossy(&venv.stderr).trim());
     }
     let python = String::from_utf8(venv.stdout).unwrap();
-    let server = Server::guarded(with_users(&[("ada", "admin")]), &[]);
+    let server = Server::guarded_alone(with_users(&[("ada", "admin")]));
     let admin = make_token(&server, &log_in(&server, "ada"), "admin");
     // It leaves files where it runs.
     let dir = tempfile::tempdir().unwrap();

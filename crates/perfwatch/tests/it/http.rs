@@ -45,7 +45,7 @@ fn errors_are_problem_details() {
     let server = Server::start(&[]);
     let host = format!("Host: {}\r\n", server.address);
     for (method, path, headers, status, code) in [
-        ("GET", "/nothing", host.as_str(), 404, "not-found"),
+        ("GET", "/api/v1/nothing", host.as_str(), 404, "not-found"),
         ("POST", "/api/v1/snapshot", &host, 405, "method-not-allowed"),
         ("GET", "/api/v1/live", &host, 400, "upgrade-required"),
         ("GET", "/healthz", "Host: evil.example\r\n", 421, "host-not-allowed"),

@@ -113,7 +113,13 @@ pub(crate) struct Server {
     pub(crate) data: tempfile::TempDir,
     /// Everything that it printed and logged.
     said: Arc<Mutex<Vec<u8>>>,
-    _quiet: RwLockReadGuard<'static, ()>,
+    _beside: Beside,
+}
+
+/// Who may run at the same time.
+enum Beside {
+    Quiet { _guard: RwLockReadGuard<'static, ()> },
+    Nobody { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Server {
@@ -140,13 +146,27 @@ impl Server {
         )
     }
 
+    /// As [`Server::guarded`], with nobody else beside it.
+    pub(crate) fn guarded_alone(data: tempfile::TempDir) -> Self {
+        let alone = Beside::Nobody { _guard: noise() };
+        Self::launch_beside(alone, perfwatch(), data, &["--log", "debug", "--interval", "500ms"])
+    }
+
     /// With the interval that was saved.
     pub(crate) fn start_saved(data: tempfile::TempDir, arguments: &[&str]) -> Self {
         Self::launch(perfwatch(), data, &[&["--no-auth"], arguments].concat())
     }
 
-    fn launch(mut command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
-        let quiet = quiet();
+    fn launch(command: Command, data: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::launch_beside(Beside::Quiet { _guard: quiet() }, command, data, arguments)
+    }
+
+    fn launch_beside(
+        beside: Beside,
+        mut command: Command,
+        data: tempfile::TempDir,
+        arguments: &[&str],
+    ) -> Self {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
@@ -181,7 +201,7 @@ impl Server {
                 }
             });
         }
-        Self { process, address, data, said, _quiet: quiet }
+        Self { process, address, data, said, _beside: beside }
     }
 
     /// Waits for a line of the log that says this, and returns it.

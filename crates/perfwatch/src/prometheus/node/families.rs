@@ -1,6 +1,6 @@
 //! The families that every object of a kind has one sample of.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use perfwatch_metrics::cpu::CpuMetrics;
 use perfwatch_metrics::disk::{DeviceMetrics, PartitionMetrics};
@@ -266,14 +266,22 @@ pub(super) const FILESYSTEM: [Node<PartitionMetrics>; 7] = [
 const FILESYSTEM_LABELS: [&str; 3] =
     ["disk.partitions.device", "disk.partitions.fstype", "disk.partitions.mountpoint"];
 
-/// The metrics of the catalog that families here stand for.
-pub(in crate::prometheus) fn stood_for() -> HashSet<&'static str> {
-    fn of<T>(nodes: &'static [Node<T>]) -> impl Iterator<Item = &'static str> {
+/// The metrics of the catalog that families here stand for, and what carries their values.
+pub(in crate::prometheus) fn stood_for() -> HashMap<&'static str, String> {
+    fn of<T>(nodes: &'static [Node<T>]) -> impl Iterator<Item = (&'static str, String)> {
         nodes.iter().filter_map(|node| match node.about {
-            Metric(id) => Some(id),
+            Metric(id) => {
+                let total = if node.kind == Type::Counter { "_total" } else { "" };
+                Some((id, format!("{}{total}", node.name)))
+            }
             Words(_) => None,
         })
     }
     let families = of(&VMSTAT).chain(of(&NETWORK)).chain(of(&DISK)).chain(of(&FILESYSTEM));
-    families.chain(MEMINFO.map(|(_, id)| id)).chain(FILESYSTEM_LABELS).collect()
+    let meminfo = MEMINFO.map(|(line, id)| {
+        let unit = if line.starts_with("HugePages_") { "" } else { "_bytes" };
+        (id, format!("node_memory_{line}{unit}"))
+    });
+    let labels = FILESYSTEM_LABELS.map(|id| (id, "node_filesystem_size_bytes".to_owned()));
+    families.chain(meminfo).chain(labels).collect()
 }

@@ -1,0 +1,74 @@
+// What happened: starts, stops, gaps, steps of the clock, collectors that failed.
+
+import { clock, duration } from './format';
+import type { Frame } from './frame';
+import type { Range } from './when';
+
+export interface Happening {
+  kind: string;
+  /** Milliseconds. A moment has the same at both ends. */
+  from: number;
+  to: number;
+  /** In a few words. */
+  words: string;
+  /** Whether something was lost or failed. */
+  bad: boolean;
+}
+
+/** Reads the API's events; what is of another shape is left out. */
+export function eventsIn(answer: unknown): Happening[] {
+  if (!Array.isArray(answer)) return [];
+  return answer.flatMap((event: { t?: unknown; kind?: unknown; detail?: unknown }) => {
+    const { t, kind } = event;
+    if (typeof t !== 'number' || typeof kind !== 'string') return [];
+    const detail = (typeof event.detail === 'object' && event.detail !== null ? event.detail : {}) as Record<string, unknown>;
+    const from = kind === 'gap' && typeof detail.from === 'number' ? detail.from : t;
+    const to = kind === 'gap' && typeof detail.to === 'number' ? detail.to : t;
+    return [{ kind, from, to, ...words(kind, detail, to - from) }];
+  });
+}
+
+function words(kind: string, detail: Record<string, unknown>, length: number): { words: string; bad: boolean } {
+  const text = (name: string) => (typeof detail[name] === 'string' ? detail[name] : '');
+  const number = (name: string) => (typeof detail[name] === 'number' ? detail[name] : 0);
+  switch (kind) {
+    case 'gap':
+      return { words: `nothing recorded for ${duration(length)}: ${text('reason')}`, bad: true };
+    case 'start':
+      return { words: `PerfWatch ${text('version')} started, every ${duration(number('interval_ms'))}`, bad: false };
+    case 'stop':
+      return { words: `PerfWatch stopped: ${text('reason')}`, bad: false };
+    case 'clock_step':
+      return { words: `the clock was set by ${number('by_ms') > 0 ? '+' : ''}${(number('by_ms') / 1000).toFixed(3)} s`, bad: true };
+    case 'collector':
+      return { words: [text('part'), text('state'), text('reason')].filter(Boolean).join(' · '), bad: text('state') !== 'ok' };
+    case 'store':
+      return text('problem')
+        ? { words: `history: ${text('problem')}`, bad: true }
+        : { words: 'history is written again', bad: false };
+    default:
+      return { words: kind.replaceAll('_', ' '), bad: false };
+  }
+}
+
+/** Missing steps that are worth telling. */
+const GAP_STEPS = 2.5;
+
+/** Stretches between values in which no line has one. */
+export function holes(frame: Frame): Range[] {
+  const found: Range[] = [];
+  let last: number | null = null;
+  frame.t.forEach((t, at) => {
+    if (!frame.lines.some((line) => line.values[at] !== null && line.values[at] !== undefined)) return;
+    if (last !== null && t - last > frame.stepMs * GAP_STEPS) found.push({ from: last, to: t });
+    last = t;
+  });
+  return found;
+}
+
+/** Why there is nothing at a moment, if an event says so. */
+export function reasonAt(events: readonly Happening[], hole: Range): string {
+  const gap = events.find((event) => event.kind === 'gap' && event.from < hole.to && event.to > hole.from);
+  const other = events.find((event) => event.bad && event.from >= hole.from - 1000 && event.from <= hole.to);
+  return gap?.words ?? other?.words ?? `no values from ${clock(hole.from, true)} to ${clock(hole.to, true)}`;
+}

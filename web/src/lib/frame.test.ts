@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { Catalog, type Metric } from './catalog';
+import { commonObject, fromAnswer, fromRing, nameOf, newest, rowsOf, stacked, top, type Answer } from './frame';
+import { Ring } from './ring';
+
+const metric = (id: string, kind: Metric['kind'], labels: string[] = [], unit = 'count'): Metric => ({ id, kind, labels, unit, title: id, help: '', source: '' });
+const usage = metric('cpu.usage_percent', 'gauge', [], '%');
+const errors = metric('network.interfaces.errors_in', 'counter', ['interface']);
+const catalog = new Catalog([usage, errors]);
+
+function ring(): Ring {
+  const ring = new Ring(10);
+  for (const [t, value, count] of [[1000, 1, 100], [2000, 2, 105], [9000, 9, 112], [10000, 10, 3]] as const) {
+    ring.push(t, (put) => { put(usage, [], value); put(errors, ['eth0'], count); put(errors, ['lo'], 0); });
+  }
+  return ring;
+}
+
+test('a gap is a null, and a counter is its increase per second', () => {
+  const frame = fromRing(ring(), catalog, { ids: [usage.id, errors.id], labels: { interface: 'eth0' } }, 0, 20000, 1000);
+  expect(frame.t).toEqual([1000, 2000, 3000, 9000, 10000]);
+  expect(frame.lines.map((line) => [line.unit, line.values])).toEqual([['%', [1, 2, null, 9, 10]], ['/s', [null, 5, null, 1, null]]]);
+});
+
+const answer: Answer = {
+  t: [0, 10_000], step_ms: 10_000, resolution_ms: 1000, warnings: [],
+  series: [
+    { id: usage.id, labels: {}, unit: '%', avg: [1, null], min: [0, null], max: [2, null], count: [10, 0] },
+    { id: errors.id, labels: { interface: 'eth0' }, unit: 'count', last: [5, 9], increase: [20, 5], count: [10, 5] },
+    { id: 'not.known', labels: {}, unit: '', avg: [1, 1], count: [1, 1] },
+  ],
+};
+
+test('an answer is drawn with its extremes, the last step by how long it is so far', () => {
+  const frame = fromAnswer(answer, catalog, { ids: [errors.id, usage.id, 'no.such'] }, 0, 15_000);
+  expect(frame.lines.map((line) => [line.series.key, line.values, line.max])).toEqual([
+    ['network.interfaces.errors_in\u0001eth0', [2, 1], null],
+    ['cpu.usage_percent', [1, null], [2, null]],
+  ]);
+  expect([...rowsOf(answer, catalog).columns.keys()]).toEqual([usage.id, 'network.interfaces.errors_in\u0001eth0']);
+});
+
+test('lines are told apart by what differs', () => {
+  const frame = fromRing(ring(), catalog, { ids: [usage.id, errors.id] }, 0, 20000, 1000);
+  expect(frame.lines.map((line) => nameOf(line, frame.lines, { ids: [] }))).toEqual(['cpu.usage_percent', 'eth0 · network.interfaces.errors_in', 'lo · network.interfaces.errors_in']);
+  expect(top(frame.lines, 1).map((line) => line.series.key)).toEqual([usage.id]);
+});
+
+test('a stack is sums, and ends where a part is missing', () => {
+  const frame = fromRing(ring(), catalog, { ids: [usage.id, usage.id] }, 0, 20000, 1000);
+  expect(stacked(frame.lines)).toEqual([[1, 2, null, 9, 10], [2, 4, null, 18, 20]]);
+});
+
+test('what all lines share is their object, and what vanished has no newest value', () => {
+  const frame = fromRing(ring(), catalog, { ids: [errors.id] }, 0, 20000, 1000);
+  expect(commonObject(frame.lines)).toBe('');
+  expect(commonObject(frame.lines.slice(0, 1))).toBe('eth0');
+  expect(frame.lines.map(newest)).toEqual([1, 0]);
+  expect(newest({ ...frame.lines[0]!, values: [5, null, null, null, null] })).toBe(null);
+});

@@ -1,0 +1,177 @@
+// What a chart draws: lines over one time axis, from the newest samples or from an answer about history.
+
+import { labelValues, natural, seriesKey, type Catalog, type Metric, type Series } from './catalog';
+import type { Ring, Rows } from './ring';
+import type { Answer } from './schema';
+
+export type Values = (number | null)[];
+
+/** One line. A counter's is its increase per second. */
+export interface Line {
+  series: Series;
+  unit: string;
+  values: Values;
+  /** Least and greatest of each step; null where a step is one sample. */
+  min: Values | null;
+  max: Values | null;
+}
+
+export interface Frame {
+  /** Milliseconds. */
+  t: number[];
+  lines: Line[];
+  /** How long each step is. */
+  stepMs: number;
+  /** How far apart the samples are that the steps are made of. */
+  resolutionMs: number | null;
+  /** What is shown, whether there are values or not. */
+  from: number;
+  to: number;
+}
+
+export type { Answer };
+
+/** Which series: metrics by id, and of those with labels, maybe one object alone. */
+export interface Pick {
+  ids: readonly string[];
+  labels?: Record<string, string>;
+}
+
+export function unitOf(metric: Metric): string {
+  if (metric.kind !== 'counter') return metric.unit;
+  return metric.unit === 'count' ? '/s' : `${metric.unit}/s`;
+}
+
+function picked(pick: Pick, series: Series): boolean {
+  return series.metric.labels.every((name, at) => {
+    const wanted = pick.labels?.[name];
+    return wanted === undefined || wanted === series.labels[at];
+  });
+}
+
+/** Missed ticks longer than this many intervals are a gap. */
+const GAP = 2.5;
+
+export function fromRing(ring: Ring, catalog: Catalog, pick: Pick, from: number, to: number, intervalMs: number): Frame {
+  const window = ring.window(from, to);
+  // Where a null goes in, so that no line crosses a gap.
+  const order: number[] = [];
+  const t: number[] = [];
+  window.t.forEach((time, at) => {
+    const before = window.t[at - 1];
+    if (before !== undefined && time - before > intervalMs * GAP) {
+      order.push(-1);
+      t.push(before + intervalMs);
+    }
+    order.push(at);
+    t.push(time);
+  });
+  const lines: Line[] = [];
+  for (const id of pick.ids) {
+    const metric = catalog.get(id);
+    if (!metric) continue;
+    const all = ring.series(id).filter((series) => picked(pick, series));
+    all.sort((a, b) => natural(a.labels.join(), b.labels.join()));
+    for (const series of all) {
+      const column = window.column(series.key);
+      if (!column) continue;
+      const read = metric.kind === 'counter' ? rates(column, window.t) : column;
+      const values = order.map((at) => {
+        const value = at < 0 ? NaN : (read[at] ?? NaN);
+        return Number.isNaN(value) ? null : value;
+      });
+      lines.push({ series, unit: unitOf(metric), values, min: null, max: null });
+    }
+  }
+  return { t, lines, stepMs: intervalMs, resolutionMs: intervalMs, from, to };
+}
+
+/** A counter's increase per second. None at the first sample and where it went backwards. */
+function rates(column: Float64Array, t: Float64Array): Float64Array {
+  return column.map((value, at) => {
+    const increase = value - (column[at - 1] ?? NaN);
+    return increase >= 0 ? (increase / ((t[at] ?? 0) - (t[at - 1] ?? 0))) * 1000 : NaN;
+  });
+}
+
+export function fromAnswer(answer: Answer, catalog: Catalog, pick: Pick, from: number, to: number): Frame {
+  const lines: Line[] = [];
+  for (const id of pick.ids) {
+    const metric = catalog.get(id);
+    if (!metric) continue;
+    for (const found of answer.series) {
+      if (found.id !== id) continue;
+      const labels = labelValues(metric, found.labels);
+      const series = { metric, labels, key: seriesKey(id, labels) };
+      if (!picked(pick, series)) continue;
+      const values = found.avg ?? (found.increase ?? []).map((increase, at) => {
+        // The last step may not be over yet.
+        const length = Math.min(answer.step_ms, to - (answer.t[at] ?? to));
+        return increase === null || length <= 0 ? null : (increase / length) * 1000;
+      });
+      const single = answer.resolution_ms !== null && answer.resolution_ms >= answer.step_ms && answer.resolution_ms < 60_000;
+      lines.push({ series, unit: unitOf(metric), values, min: single ? null : (found.min ?? null), max: single ? null : (found.max ?? null) });
+    }
+  }
+  return { t: answer.t, lines, stepMs: answer.step_ms, resolutionMs: answer.resolution_ms, from, to };
+}
+
+/** An answer in steps of the sampling interval as rows for the ring. */
+export function rowsOf(answer: Answer, catalog: Catalog): Rows {
+  const columns: Rows['columns'] = new Map();
+  for (const found of answer.series) {
+    const metric = catalog.get(found.id);
+    const values = found.avg ?? found.last;
+    if (!metric || !values) continue;
+    const labels = labelValues(metric, found.labels);
+    const key = seriesKey(found.id, labels);
+    columns.set(key, { series: { metric, labels, key }, values });
+  }
+  return { t: answer.t, columns };
+}
+
+/** Each line on top of those before it. A moment at which a line has no value has none above it either. */
+export function stacked(lines: readonly Line[]): Values[] {
+  let below: Values | null = null;
+  return lines.map((line) => {
+    const sums: Values = line.values.map((value, at) => {
+      const under = below === null ? 0 : below[at];
+      return value === null || under === null || under === undefined ? null : value + under;
+    });
+    below = sums;
+    return sums;
+  });
+}
+
+/** What tells a line from the others of its chart: the object, the metric's title, or both. */
+export function nameOf(line: Line, lines: readonly Line[], pick: Pick): string {
+  const { metric, labels } = line.series;
+  const shown = labels.filter((_, at) => pick.labels?.[metric.labels[at] ?? ''] === undefined);
+  const oneMetric = lines.every((other) => other.series.metric.id === metric.id);
+  if (shown.length === 0 || (!oneMetric && commonObject(lines))) return metric.title;
+  const object = metric.labels[0] === 'core' && shown.length === 1 ? `core ${shown[0]}` : shown.join(' ');
+  return oneMetric ? object : `${object} · ${metric.title}`;
+}
+
+/** The object that all of the lines are of; empty when they are of several, or of none. */
+export function commonObject(lines: readonly Line[]): string {
+  const objects = new Set(lines.map((line) => line.series.labels.join(' ')));
+  return objects.size === 1 ? ([...objects][0] ?? '') : '';
+}
+
+/** The newest value, unless that is old: what vanished has none. */
+export function newest(line: Line): number | null {
+  return line.values.slice(-FRESH).findLast((value) => value !== null) ?? null;
+}
+
+/** Steps within which a value counts as the newest. */
+const FRESH = 4;
+
+/** The lines that matter most: of what is still there, the greatest. */
+export function top(lines: readonly Line[], count: number): Line[] {
+  const peak = (line: Line) => line.values.reduce<number>((most, value) => Math.max(most, value ?? -Infinity), -Infinity);
+  const gone = (line: Line) => Number(newest(line) === null);
+  const ranked = lines.map((line) => ({ line, peak: peak(line), gone: gone(line) })).sort((a, b) => a.gone - b.gone || b.peak - a.peak);
+  const kept = new Set(ranked.slice(0, count).map(({ line }) => line));
+  return lines.filter((line) => kept.has(line));
+}
