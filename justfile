@@ -23,8 +23,8 @@ bench:
     bench/run.py --write
 
 # A thousand live clients, bad ones, and requests beside node_exporter's; writes its section of docs/benchmarks.md
-bench-http:
-    bench/http.py --write
+bench-clients:
+    bench/clients.py --write
 
 # A static binary, a .deb and what an image is built from, in target/package (needs musl-tools)
 package:
