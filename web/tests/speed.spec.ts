@@ -11,7 +11,7 @@ test.beforeAll(async () => {
 test.afterAll(() => server.end());
 
 /** Ticks between two looks at whether the page has drawn. */
-const BATCH = 20;
+const BATCH = 80;
 
 /** 20 charts of every kind. */
 const CHARTS = ['cpu.usage_percent', 'cpu.per_core', 'cpu.user', 'cpu.system', 'cpu.idle', 'cpu.iowait', 'cpu.softirq', 'cpu.interrupts', 'memory.usage_percent', 'memory.used_bytes', 'memory.available_bytes', 'memory.cached_bytes',
