@@ -211,7 +211,7 @@ fn a_pmu_that_vanishes_is_said_and_comes_back() {
 #[test]
 fn meters_that_stand_still_are_none_and_are_not_asked_again_soon() {
     let still = |dir: &Path| {
-        fs::write(dir.join("perf_counters"), lines(&[("power energy-pkg 0", 0)], 1)).unwrap()
+        fs::write(dir.join("perf_counters"), lines(&[("power energy-pkg 0", 0)], 1)).unwrap();
     };
     let mut power = Scripted::<Power>::prepared("zen4", still);
     for _ in 0..2 {
