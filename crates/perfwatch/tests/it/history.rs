@@ -553,9 +553,10 @@ fn a_comparison_has_two_sides_of_one_length_and_the_statistics_of_the_series() {
                 );
             }
             let coverage = statistics["coverage"].as_f64().unwrap();
-            let is_there = !statistics["mean"].is_null();
+            // That nothing is counted is known at a moment, not over a time.
+            let covers = !statistics["mean"].is_null() && !key.contains("perf_events.available");
             assert!(
-                if is_there { (0.7..=1.0).contains(&coverage) } else { coverage == 0.0 },
+                if covers { (0.7..=1.0).contains(&coverage) } else { coverage == 0.0 },
                 "{key}: {statistics}"
             );
         }
