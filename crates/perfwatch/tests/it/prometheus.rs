@@ -101,7 +101,7 @@ fn no_name_can_break_out_of_its_label() {
         let sets = proptest::collection::btree_set(strategy, count);
         sets.new_tree(&mut runner).unwrap().current()
     };
-    let hostile = || prop_oneof![4 => proptest::sample::select(&b"\"\\\n\r{}=,<>\x0b\x1c\x85#"[..]), 3 => proptest::prelude::any::<u8>()];
+    let hostile = || prop_oneof![4 => proptest::sample::select(&b"\"\\\n\r{}=,<>\x0b\x1c\x85#"[..]), 3 => any::<u8>()];
     // An interface has 15 bytes, and neither blanks nor slashes.
     let in_name =
         |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, 0 | b'/' | b':' | 0x0b);
