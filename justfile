@@ -23,8 +23,8 @@ bench:
     bench/run.py --write
 
 # A thousand live clients, bad ones, and requests beside node_exporter's; writes its section of docs/benchmarks.md
-bench-http:
-    bench/http.py --write
+bench-clients:
+    bench/clients.py --write
 
 # A static binary, a .deb and what an image is built from, in target/package (needs musl-tools)
 package:
@@ -37,6 +37,14 @@ test-package: package
 # Write the generated documents anew
 docs:
     UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch -- the_document_of_metrics the_file_with_every_setting openapi
+
+# Build the page anew
+web:
+    cd web && npm ci --ignore-scripts && npm run types && npm run build
+
+# Take the pictures of the page anew, on a host at work
+pictures:
+    cd web && PICTURES=../docs/images npx playwright test pictures
 
 # Look at the recorded snapshots that changed, and accept them
 accept:

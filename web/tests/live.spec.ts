@@ -56,6 +56,9 @@ test('a server that was killed comes back, and what was missed is told', async (
   await page.goto(`${server.url}/explore?select=cpu.usage_percent&from=now-5m`);
   await live(page);
   await expect(chart(page, 'cpu.usage_percent').locator('canvas')).toBeVisible();
+  // Something must have reached the disk, which takes 5 s, or nobody knows of a time before.
+  const start = (await server.get<{ tick: number }>('snapshot')).tick;
+  await expect.poll(async () => (await server.get<{ tick: number }>('snapshot')).tick, { timeout: 20_000 }).toBeGreaterThan(start + 11);
   await server.kill();
   await expect(page.getByTestId('status')).toContainText('Reconnecting', { timeout: 15_000 });
   await expect(page.getByText(/What is shown is .* old/)).toBeVisible();

@@ -16,7 +16,7 @@ export class Server {
   private child: ChildProcess | null = null;
   url = '';
 
-  constructor(private readonly options: { auth?: boolean; interval?: string; arguments?: string[] } = {}) {
+  constructor(private readonly options: { auth?: boolean; interval?: string | null; arguments?: string[] } = {}) {
     this.data = mkdtempSync(join(tmpdir(), 'perfwatch-web-'));
   }
 
@@ -32,7 +32,7 @@ export class Server {
     const { auth = false, interval = '500ms', arguments: more = [] } = this.options;
     // The same port again after it was killed, so that the page finds it.
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
-    const child = spawn(BINARY, ['serve', '--listen', listen, '--interval', interval, '--data', join(this.data, 'history'), ...(auth ? [] : ['--no-auth']), ...more], {
+    const child = spawn(BINARY, ['serve', '--listen', listen, ...(interval ? ['--interval', interval] : []), '--data', join(this.data, 'history'), ...(auth ? [] : ['--no-auth']), ...more], {
       env: environment,
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -154,11 +154,11 @@ class Feed {
 
   /** What happened before the page was opened, and while the link was lost. */
   private async fill(ids: string[]): Promise<void> {
-    const { from, to } = route.range;
+    const { from } = route.range;
     const missing = ids.filter((id) => (this.filled.get(id) ?? Infinity) > from + this.intervalMs);
     if (missing.length === 0 || this.ring.newest === null) return;
     for (const id of missing) this.filled.set(id, from);
-    const answer = await this.series(`fill ${missing.join()} ${from}`, { select: missing, from: Math.floor(from), to: Math.ceil(to), step: `${this.intervalMs}ms` });
+    const answer = await this.series(`fill ${missing.join()} ${from}`, { select: missing, from: Math.floor(from), to: 'now', step: `${this.intervalMs}ms` });
     if (!answer) {
       for (const id of missing) this.filled.delete(id);
       return;
@@ -217,7 +217,7 @@ class Feed {
     if (key === this.eventsKey && (!route.live || Date.now() - this.eventsAt < EVENTS_MS)) return;
     [this.eventsKey, this.eventsAt] = [key, Date.now()];
     try {
-      const answer = await ask<{ events: unknown }>(`events?${query({ from: Math.floor(from), to: Math.ceil(to) + 1 })}`);
+      const answer = await ask<{ events: unknown }>(`events?${query({ from: Math.floor(from), to: route.live ? 'now' : Math.ceil(to) })}`);
       this.events = eventsIn(answer.events);
       this.store = (await ask<Status>('status')).store;
       this.redraw();

@@ -1,5 +1,6 @@
 // The WebSocket: every snapshot as it is made, and back again when the link was lost.
 
+import { ask } from '../lib/api';
 import { link, pause, type Facts, type Link } from '../lib/link';
 import type { Snapshot } from '../lib/snapshot';
 import { feed } from './feed.svelte';
@@ -25,6 +26,14 @@ class Live {
   private etag: string | null = null;
 
   start(): void {
+    if (!this.started) this.listen();
+    this.started = true;
+    this.connect();
+  }
+
+  private started = false;
+
+  private listen(): void {
     addEventListener('online', () => { this.facts.online = true; this.connect(); });
     addEventListener('offline', () => { this.facts.online = false; });
     document.addEventListener('visibilitychange', () => {
@@ -34,13 +43,13 @@ class Live {
       feed.mayHaveMissed();
     });
     setInterval(() => { if (!document.hidden) this.now = Date.now(); }, 500);
-    this.connect();
   }
 
   stop(): void {
     clearTimeout(this.timer);
     const { socket } = this;
     this.socket = null;
+    this.facts.open = false;
     socket?.close();
   }
 
@@ -60,6 +69,8 @@ class Live {
       if (this.socket !== socket) return;
       this.socket = null;
       if (this.facts.open) this.facts.lostAt = Date.now();
+      // Refused, maybe because the session has ended: then this says so, and the page asks for the password.
+      else ask('session').catch(() => {});
       this.facts.open = false;
       this.timer = setTimeout(() => this.connect(), pause(this.attempt++, Math.random()));
     };
