@@ -23,8 +23,16 @@ bench:
     bench/run.py --write
 
 # A thousand live clients, bad ones, and requests beside node_exporter's; writes its section of docs/benchmarks.md
-bench-http:
-    bench/http.py --write
+bench-clients:
+    bench/clients.py --write
+
+# A static binary, a .deb and what an image is built from, in target/package (needs musl-tools)
+package:
+    scripts/package
+
+# Install the package in a fresh Debian and take it away again (needs root and debootstrap)
+test-package: package
+    scripts/test-package
 
 # Write the generated documents anew
 docs:

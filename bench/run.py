@@ -359,7 +359,7 @@ def render(machine: dict[str, str], rounds: Rounds, growth: Rounds) -> str:
 
 # Markdown has one line for a paragraph.
 INTRODUCTION = """\
-Written by the command below, but for the last two sections. Costs are CPU time, user and system, of all threads
+Written by the command below, but for the last three sections. Costs are CPU time, user and system, of all threads
 of a process. Each of {count} rounds measured everything in turn; figures are medians of the rounds, with
 the least and the greatest. Times hold for this machine on that day only: what can be quoted are the ratios,
 each computed within a round.""".replace("\n", " ")

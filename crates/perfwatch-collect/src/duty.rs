@@ -34,7 +34,7 @@ const MAX_STUCK_LATER: usize = 3;
 
 /// Most threads: those that may be stuck in errands, one for each collector that may be, the one on duty, the one
 /// that watches, and one on its way between the two.
-const MAX_THREADS: usize = MAX_STUCK + 8;
+const MAX_THREADS: usize = MAX_STUCK + 12;
 
 /// What all errands of a tick may take together before the one that is under way is left to its thread. A full
 /// sample takes half a millisecond.

@@ -538,7 +538,7 @@ mod tests {
             ("collectors.cpu", text("yes"), "collectors.cpu: invalid type"),
             ("listen", text("[::1]:1"), "listen: it holds from the next start on"),
             ("perf.cpus", text("7-2"), "perf.cpus: `7-2` ends before it begins"),
-            ("perf.source", text("magic"), "perf.source: unknown variant `magic`"),
+            ("perf.source", text("magic"), "perf.source: `magic` is neither native nor perf-stat"),
             ("storage.max_bytes", text("1"), "storage.max_bytes: `1` is less than the least, 1MiB"),
             ("storage.keep_1m", text(&"9".repeat(300)), "storage.keep_1m: a value has at most 256"),
             ("storage.keep_raw", text("1d"), "storage.keep_raw is set by the configuration file"),

@@ -22,6 +22,9 @@ pub(crate) use text::{Format, label};
 
 use text::{Page, Type};
 
+/// A text that may be another at every sample: as a label it would make a new series each time.
+const NO_LABEL: &str = "perf_events.error";
+
 /// A snapshot's answers to Prometheus: each is written when it is first asked for, and once.
 #[derive(Debug, Default)]
 pub(crate) struct Pages([OnceLock<Bytes>; 2]);
@@ -72,7 +75,7 @@ fn write_catalog(page: &mut Page, snapshot: &Snapshot, told: &HashMap<&str, Stri
     let mut collect = |def: &'static MetricDef, labels: &[&str], value: Value<'_>| {
         // The sums of counters fall when what they sum up changes, which would be taken for a reset.
         let is_rest = def.kind == Kind::Counter && labels.first() == Some(&ALL_OTHERS);
-        if !told.contains_key(def.id) && !is_rest {
+        if !told.contains_key(def.id) && !is_rest && def.id != NO_LABEL {
             samples.entry(info_key(def)).or_default().push(Sample::new(def, labels, value));
         }
     };

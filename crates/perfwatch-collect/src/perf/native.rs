@@ -83,7 +83,7 @@ type Job<C> = Receiver<Brought<C>>;
 
 #[derive(Debug)]
 enum Brought<C> {
-    All(Plan, Vec<Opened<C>>),
+    All(Box<Plan>, Vec<Opened<C>>),
     More(Vec<Opened<C>>, Vec<u32>, Option<(u32, Absence)>),
 }
 
@@ -166,7 +166,7 @@ impl<K: Kernel> Native<K> {
                     }
                 }
                 self.totals.absent = plan.absent.clone();
-                self.plan = Some(plan);
+                self.plan = Some(*plan);
             }
             Brought::More(opened, unopened, uncounted) => {
                 let zero = Some(Values::default());
@@ -299,7 +299,7 @@ impl<K: Kernel> Native<K> {
         let cpus = self.online.clone();
         self.start(move |kernel| {
             let (plan, opened) = open_all(kernel, &cpus, before.as_ref());
-            Brought::All(plan, opened)
+            Brought::All(Box::new(plan), opened)
         });
     }
 

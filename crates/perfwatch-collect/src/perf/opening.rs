@@ -35,6 +35,9 @@ pub(super) struct Opened<C> {
     pub(super) counters: Vec<C>,
 }
 
+/// A CPU on which nothing is counted, and why.
+pub(super) type Uncounted = (u32, Absence);
+
 /// Tries every event, and opens what can be counted on all CPUs. A plan that was made before says how groups were split.
 pub(super) fn open_all<K: Kernel>(
     kernel: &K,
@@ -76,7 +79,7 @@ pub(super) fn open_on<K: Kernel>(
     kernel: &K,
     cpus: &[u32],
     plan: &Plan,
-) -> (Vec<Opened<K::Counter>>, Option<(u32, Absence)>) {
+) -> (Vec<Opened<K::Counter>>, Option<Uncounted>) {
     let counters: usize = plan.layout.groups().iter().map(Vec::len).sum();
     kernel.make_room(counters.saturating_mul(cpus.len()));
     let mut opened = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Prints a line of JSON for each scenario: `clients` and `clients-tls` (delivery and memory), `stalled` (does who does
 //! not read hold up the others), `dribbling` (2,000 connections that send a byte a second). Names of scenarios choose
-//! among them. `bench/http.py` makes a section of docs/benchmarks.md of it. Takes six minutes; nothing else should run
+//! among them. `bench/clients.py` makes a section of docs/benchmarks.md of it. Takes six minutes; nothing else should run
 //! meanwhile.
 
 #![allow(clippy::print_stderr, reason = "says how far it is")]

@@ -80,7 +80,6 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
         urls.push(url);
     }
-    notify.ready(settings.interval);
     access.offer_setup(&urls);
     notify.ready(settings.interval);
     tokio::spawn(reload(hangup, tls.clone()));

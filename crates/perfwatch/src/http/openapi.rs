@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use perfwatch_metrics::{Kind, MetricDef};
+use perfwatch_metrics::{Kind, MetricDef, Unit};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -301,10 +301,12 @@ fn snapshot(schemas: &mut Schemas) -> Value {
     let mut properties = Map::new();
     for def in perfwatch_metrics::catalog() {
         let mut path: Vec<_> = def.id.split('.').collect();
+        // Of a section itself, it is a map of values: `perf_events.running_pct`.
+        let is_map = def.object_label.is_some() && path.len() == 2;
         let name = path.pop().unwrap_or_default();
         let mut object = &mut properties;
         for (depth, part) in path.iter().enumerate() {
-            let by_name = def.object_label.is_some() && depth + 1 == path.len();
+            let by_name = def.object_label.is_some() && !is_map && depth + 1 == path.len();
             let below = object.entry(*part).or_insert_with(|| match by_name {
                 true => json!({
                     "type": ["object", "null"],
@@ -315,7 +317,11 @@ fn snapshot(schemas: &mut Schemas) -> Value {
             let below = if by_name { &mut below["additionalProperties"] } else { below };
             object = below["properties"].as_object_mut().unwrap();
         }
-        object.insert(name.to_owned(), value(def));
+        let value = match is_map {
+            true => json!({ "type": ["object", "null"], "additionalProperties": value(def) }),
+            false => value(def),
+        };
+        object.insert(name.to_owned(), value);
     }
     let status = json!({ "type": "object", "additionalProperties": schemas.of::<Section>() });
     properties.insert("timestamp".to_owned(), json!({ "type": "string", "format": "date-time" }));
@@ -334,7 +340,11 @@ fn snapshot(schemas: &mut Schemas) -> Value {
 }
 
 fn value(def: &MetricDef) -> Value {
-    let kind = if def.kind == Kind::Info { "string" } else { "number" };
+    let kind = match (def.kind, def.unit) {
+        (Kind::Info, _) => "string",
+        (_, Unit::Flag) => "boolean",
+        _ => "number",
+    };
     let mut value = json!({ "type": [kind, "null"] });
     if def.index_label.is_some() {
         value = json!({ "type": ["array", "null"], "items": value });

@@ -53,6 +53,7 @@ pub(crate) fn family(def: &MetricDef) -> String {
     let Base { word, suffix, .. } = base(def.unit);
     let stem = last.strip_suffix("_per_sec").unwrap_or(last);
     let stem = without(stem, word);
+    let stem = if def.unit == Unit::Percent { without(stem, "pct") } else { stem };
     // Only a counter may end so.
     let stem =
         if def.kind == Kind::Gauge && suffix.is_empty() { without(stem, "total") } else { stem };

@@ -1,6 +1,6 @@
 //! What PerfWatch tells Prometheus of itself and of how the snapshot came about.
 
-use perfwatch_metrics::{Section, Snapshot, State};
+use perfwatch_metrics::{Part, Section, Snapshot, State};
 
 use super::name::shifted;
 use super::text::{Family, Page, Type, label};
@@ -46,9 +46,13 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot, seq: u64) {
         });
     });
     let help =
-        "Parts of the section that are missing or old, such as a file system that does not answer.";
+        "Parts of the section that failed or are late, such as a file system that does not answer.";
     page.family("perfwatch_section_missing_parts", Type::Gauge, help, |family| {
-        each_section(snapshot, family, |section| Some(section.parts.len().to_string()));
+        // What this host does not have is not missing.
+        let is_missing = |part: &&Part| matches!(part.state, State::Failed | State::Late);
+        each_section(snapshot, family, |section| {
+            Some(section.parts.values().filter(is_missing).count().to_string())
+        });
     });
     let help = "1 when there was more than PerfWatch's limits allow and the rest was summed up.";
     page.family("perfwatch_section_truncated", Type::Gauge, help, |family| {

@@ -301,3 +301,19 @@ fn what_others_can_reach_needs_tls_or_a_word() {
         assert!(!output.status.success() && error.contains(says), "{error}");
     }
 }
+
+#[test]
+fn without_accounts_everybody_is_admin() {
+    let server = Server::start(&[]);
+    let admin =
+        json!({ "user": null, "role": "admin", "auth": "none", "expires_ms": null, "csrf": null });
+    let body = json!({ "user": "ada", "password": PASSWORD });
+    for answer in [
+        ask(&server, "GET", "/api/v1/session", "", None),
+        ask(&server, "POST", "/api/v1/session", "", Some(&body)),
+    ] {
+        assert_eq!((answer.status, answer.body), (200, admin.clone()));
+    }
+    assert!(!server.data.path().join("setup-link").exists());
+    assert_eq!(ask(&server, "GET", "/api/v1/tokens", "", None).status, 200);
+}

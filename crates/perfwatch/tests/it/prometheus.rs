@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
+use crate::access::{log_in, make_token, with_users};
 use crate::process::{Server, fixture, skipped};
 
 /// Runs a check, unless what it needs is missing.
@@ -72,9 +73,17 @@ fn names_and_values_are_those_of_node_exporter() {
 /// A token that may scrape and nothing else; a recorded server beside this host, for what this host does not have.
 #[test]
 fn prometheus_scrapes_what_was_sampled() {
-    let server = Server::start(&[]);
+    let server = Server::guarded(with_users(&[("ada", "admin")]), &[]);
+    let admin = log_in(&server, "ada");
+    let [read, scrape] = ["read", "scrape"].map(|scope| {
+        let header = make_token(&server, &admin, scope);
+        header.trim().rsplit(' ').next().unwrap().to_owned()
+    });
     let other = serving(&fixture("server128").join("t1"), &[]);
-    check("scrape", Some("prometheus"), &[&url(&server), &url(&other)]);
+    let here = format!("http://{}", server.address);
+    let tokens = ["--token", &read, "--scrape-token", &scrape];
+    let urls = [here.as_str(), &url(&other)];
+    check("scrape", Some("prometheus"), &[&urls[..], &tokens].concat());
 }
 
 /// Interfaces and mount points of any name that the kernel may have.
@@ -88,7 +97,7 @@ fn no_name_can_break_out_of_its_label() {
         fs::copy(fixture("vm").join("t1/proc").join(file), proc.join(file)).unwrap();
     }
     let mut runner = TestRunner::deterministic();
-    let mut any = |strategy: BoxedStrategy<Vec<u8>>, count: usize| {
+    let mut some = |strategy: BoxedStrategy<Vec<u8>>, count: usize| {
         let sets = proptest::collection::btree_set(strategy, count);
         sets.new_tree(&mut runner).unwrap().current()
     };
@@ -98,7 +107,7 @@ fn no_name_can_break_out_of_its_label() {
         |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, 0 | b'/' | b':' | 0x0b);
     let name = proptest::collection::vec(hostile().prop_filter("illegal", in_name), 1..15);
     let mut dev = b"Inter-|   Receive\n face |bytes\n".to_vec();
-    for name in any(name.boxed(), 200).into_iter().chain([b"<img onerror>".to_vec()]) {
+    for name in some(name.boxed(), 200).into_iter().chain([b"<img onerror>".to_vec()]) {
         let name: Vec<u8> = name.into_iter().filter(|byte| *byte != b' ').collect();
         dev.extend_from_slice(&name);
         dev.extend_from_slice(b": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
@@ -107,7 +116,7 @@ fn no_name_can_break_out_of_its_label() {
     // A mount point has anything but NUL; the kernel's table has blanks, line feeds and backslashes in octal.
     let place = proptest::collection::vec(hostile().prop_filter("NUL", |byte| *byte != 0), 1..30);
     let mut mounts = String::new();
-    for place in any(place.boxed(), 200) {
+    for place in some(place.boxed(), 200) {
         let octal = place.iter().fold(String::new(), |mut octal, byte| {
             // Writing to a string cannot fail.
             let _ = write!(octal, "\\{byte:03o}");

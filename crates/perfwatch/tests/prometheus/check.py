@@ -10,7 +10,7 @@ node_exporter that names are compared with.
     check.py scrape URL [URL…]      a real Prometheus scrapes for a while (--seconds); what it then knows equals the
                                     snapshots of the first URL, and every expression of the dashboard has an answer
 
---token is sent as a bearer token; Prometheus has it from a file. Exit status 1 when something is wrong.
+--token is sent as a bearer token with what is asked here, --scrape-token by Prometheus, which has it from a file. Exit status 1 when something is wrong.
 """
 
 from __future__ import annotations
@@ -120,14 +120,20 @@ def get(url: str, arguments: argparse.Namespace | None = None, accept: str = "*/
 
 
 def families(text: str, parser) -> dict:
-    """By name. An answer that has one twice is wrong."""
-    found = {}
+    """By name."""
+    return {family.name: family for family in parser.text_string_to_metric_families(text)}
+
+
+def our_families(text: str, parser) -> dict:
+    """By name. An answer that has one twice, or without help, is wrong."""
+    count = 0
     for family in parser.text_string_to_metric_families(text):
-        if family.name in found:
-            wrong(f"the family {family.name} is there twice")
+        count += 1
         if not family.documentation:
             wrong(f"{family.name} has no help")
-        found[family.name] = family
+    found = families(text, parser)
+    if count != len(found):
+        wrong(f"{count} families have {len(found)} names")
     return found
 
 
@@ -195,8 +201,8 @@ def snapshot_with_metrics(url: str, arguments: argparse.Namespace) -> tuple[dict
 def parse(arguments: argparse.Namespace) -> None:
     snapshot, text, strict = snapshot_with_metrics(arguments.urls[0], arguments)
     # A label may hold what Python takes for a line's end: the parsers are given lines that end in a line feed alone.
-    plain = values(families(text, text_parser))
-    open_metrics = values(families(strict, openmetrics_parser))
+    plain = values(our_families(text, text_parser))
+    open_metrics = values(our_families(strict, openmetrics_parser))
     process = {key for key in plain if key[0].startswith("process_")}
     for key in plain.keys() | open_metrics.keys():
         if key not in process and plain.get(key) != open_metrics.get(key):
@@ -266,7 +272,7 @@ def node(arguments: argparse.Namespace) -> None:
         # A sample that was taken after that.
         taken = time.time()
         while True:
-            ours = families(get(f"{arguments.urls[0]}/metrics", arguments)[0], text_parser)
+            ours = our_families(get(f"{arguments.urls[0]}/metrics", arguments)[0], text_parser)
             if ours["perfwatch_sample_timestamp_seconds"].samples[0].value > taken:
                 break
             time.sleep(0.05)
@@ -291,7 +297,8 @@ def node(arguments: argparse.Namespace) -> None:
             least, greatest = sorted((low[key], high[key]))
             if SLOW_OR_GROWING.search(sample.name):
                 bracketed += 1
-                if not least <= sample.value <= greatest:
+                # node_exporter multiplies, which costs a last digit.
+                if not least * (1 - 1e-12) <= sample.value <= greatest * (1 + 1e-12):
                     wrong(f"{key}: {sample.value} is not from {least} to {greatest}")
             elif name.startswith("node_memory_"):
                 room = ROOM * max(greatest, low["node_memory_MemTotal_bytes", ()])
@@ -318,7 +325,13 @@ class Frames(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(0.1):
-            snapshot = json.loads(get(f"{self.url}/api/v1/snapshot", self.arguments)[0])
+            try:
+                snapshot = json.loads(get(f"{self.url}/api/v1/snapshot", self.arguments)[0])
+            except urllib.error.HTTPError as error:
+                # There is none yet.
+                if error.code == 503:
+                    continue
+                raise
             self.by_time[snapshot["timestamp"]] = snapshot
 
 
@@ -348,8 +361,8 @@ def scrape(arguments: argparse.Namespace) -> None:
             "job_name": "perfwatch",
             "static_configs": [{"targets": [urllib.parse.urlparse(url).netloc for url in arguments.urls]}],
         }
-        if arguments.token:
-            (place / "token").write_text(arguments.token)
+        if arguments.scrape_token:
+            (place / "token").write_text(arguments.scrape_token)
             job["authorization"] = {"type": "Bearer", "credentials_file": "token"}
         settings = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
         # JSON is YAML too.
@@ -438,6 +451,7 @@ def main() -> None:
     parser.add_argument("check", choices=["parse", "promtool", "node", "scrape"])
     parser.add_argument("urls", nargs="+")
     parser.add_argument("--token", default="")
+    parser.add_argument("--scrape-token", default="")
     parser.add_argument("--own", action="store_true")
     parser.add_argument("--seconds", type=int, default=20)
     arguments = parser.parse_args()

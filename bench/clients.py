@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `perfwatch serve` does for its clients: a thousand live ones, bad ones, and requests beside node_exporter's.
 
-    bench/http.py [--rounds 3] [--write]
+    bench/clients.py [--rounds 3] [--write]
 
 Prints a section of Markdown, or with --write puts it into docs/benchmarks.md, between CLIENTS_START and CLIENTS_END.
 Needs wrk; with prometheus-node-exporter it compares. Nothing else should run meanwhile. Takes a quarter of an hour.
@@ -79,7 +79,7 @@ Rounds = list[dict[str, Figures]]
 def main() -> None:
     options = parse_options()
     if not shutil.which("wrk"):
-        sys.exit("bench/http.py: wrk is not installed: `apt install wrk`")
+        sys.exit("bench/clients.py: wrk is not installed: `apt install wrk`")
     before, after = around_section()  # complains before anything is measured
     load, perfwatch = build(*LOAD_BENCH), build("build", "--release")
     scenarios = measure_load(load)
@@ -157,7 +157,7 @@ def answers(url: str) -> bool:
         with urlopen(url, timeout=START_DEADLINE_SECONDS) as answer:
             return bool(answer.read())
     except URLError as error:
-        print(f"bench/http.py: left out: {url}: {error}", file=sys.stderr)
+        print(f"bench/clients.py: left out: {url}: {error}", file=sys.stderr)
         return False
 
 
@@ -196,12 +196,12 @@ def render(scenarios: dict[str, Figures], rounds: Rounds) -> str:
     commit = first_line("git", "-C", ROOT, "describe", "--always", "--dirty", "--exclude=*")
     return f"""## Clients
 
-Written by `bench/http.py --write` at {commit}. Clients and server share this machine's two CPUs.
+Written by `bench/clients.py --write` at {commit}. Clients and server share this machine's two CPUs.
 
 {live_table(scenarios)}
 
-Delivery is the time from the beginning of a sample (the snapshot's `timestamp`) to the last byte at the client, which is asked
-for 30 s; it holds what sampling takes, and that a thousand clients are served in a row. Memory is what RSS grew by from 10 clients
+Delivery is the time from the beginning of a sample (the snapshot's `timestamp`) to the last byte at a client, over 30 s; what
+sampling takes is in it, and that a thousand clients are served in a row. Memory is what RSS grew by from 10 clients
 to 1,010, divided by 1,000.
 
 {stall_paragraph(scenarios["stalled"])}
@@ -212,6 +212,8 @@ to 1,010, divided by 1,000.
 
 {request_table(rounds)}
 
+PerfWatch answers with its newest sample, of which JSON and text are written once and not for each request; node_exporter collects anew for every
+scrape. So this compares answers and not collecting, which is under Compared.
 """
 
 
