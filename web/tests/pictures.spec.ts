@@ -14,7 +14,7 @@ test.skip(!target, 'pictures are made when PICTURES says where to');
 test('pictures of a busy host in both themes', async ({ page }) => {
   test.setTimeout(900_000);
   const server = new Server({ interval: '1s' });
-  server.import(week(Date.now(), { lastHours: 2 }));
+  server.import(week(Date.now(), { lastHours: 2, step: 5_000 }));
   await server.start();
   // Work in bursts on every CPU and on the disk, as a build would do.
   const burst = 'end=$((SECONDS+150)); while [ $SECONDS -lt $end ]; do dd if=/dev/urandom of="$1" bs=1M count=$((RANDOM%60+4)) conv=fsync status=none; sha256sum "$1" >/dev/null; sleep 0.$((RANDOM%9)); done; rm -f "$1"';
@@ -24,8 +24,8 @@ test('pictures of a busy host in both themes', async ({ page }) => {
     for (const scheme of ['dark', 'light'] as const) {
       await page.emulateMedia({ colorScheme: scheme });
       for (const [name, address] of [
-        ['overview', '/?from=now-2m'],
-        ['counters', '/counters?from=now-2m'],
+        ['overview', '/?from=now-90s'],
+        ['counters', '/counters?from=now-90s'],
         ['explore', '/explore?select=cpu.usage_percent&select=disk.devices.write_bytes_per_sec&from=now-2h'],
         ['compare', '/compare?from=now-1h&select=cpu.usage_percent&select=disk.devices.write_bytes_per_sec'],
       ] as const) {

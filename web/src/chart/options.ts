@@ -67,7 +67,7 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
   return {
     ...size,
     ms: 1,
-    padding: [8, 6, 0, 0],
+    padding: [8, 14, 0, 0],
     series,
     bands,
     legend: { show: false },
