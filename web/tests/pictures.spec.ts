@@ -1,4 +1,4 @@
-// Pictures for the documents, from a host at work. Made when asked for: PICTURES=../docs/images npm run e2e -- pictures
+// Pictures for the documents: the newest minutes are of this host at work, the days before are generated. Made when asked for: PICTURES=../docs/images npm run e2e -- pictures
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -7,6 +7,8 @@ import { week } from './history';
 const SCREENS = ['/', '/cpu', '/memory', '/disk', '/network', '/counters', '/explore?select=cpu.*', '/compare', '/settings', '/status', '/nowhere'];
 const SIZES = [{ width: 1280, height: 800 }, { width: 360, height: 740 }];
 
+test.describe.configure({ mode: 'parallel' });
+
 let server: Server;
 test.beforeAll(async () => {
   server = new Server();

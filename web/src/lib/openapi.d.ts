@@ -465,6 +465,8 @@ export interface components {
             avg: (number | null)[];
             /** @description Rows behind it; of a latency, requests. */
             count: number[];
+            /** @description Of what is counted from sample to sample: all that was counted in the step. */
+            increase?: (number | null)[] | null;
             /** @description Greatest value of any row in the step. */
             max: (number | null)[];
             /** @description Least value of any row in the step. */
@@ -867,6 +869,82 @@ export interface components {
                  */
                 used_bytes?: number | null;
             } | null;
+            memory_bandwidth: {
+                /**
+                 * Time counted
+                 * @description Share of the time in which the counters ran. Below 100 where another user of the hardware's few counters takes turns with PerfWatch; the figures are then extrapolated.
+                 */
+                counted_percent?: number | null;
+                /**
+                 * Read
+                 * @description Bytes read from memory, by processors and devices. Null, as what was written, where the hardware counts only both together.
+                 */
+                read_bytes?: number | null;
+                /**
+                 * Read bandwidth
+                 * @description Null on the first sample and while the counters had to wait.
+                 */
+                read_bytes_per_sec?: number | null;
+                sockets?: {
+                    [key: string]: {
+                        /**
+                         * Read
+                         * @description Bytes read from this package's memory, by whichever processor or device.
+                         */
+                        read_bytes?: number | null;
+                        /**
+                         * Read bandwidth
+                         * @description Null on the first sample and while the counters had to wait.
+                         */
+                        read_bytes_per_sec?: number | null;
+                        /**
+                         * Traffic
+                         * @description Read and written together.
+                         */
+                        total_bytes?: number | null;
+                        /**
+                         * Bandwidth
+                         * @description Read and written together.
+                         */
+                        total_bytes_per_sec?: number | null;
+                        /**
+                         * Written
+                         * @description Bytes written to this package's memory.
+                         */
+                        write_bytes?: number | null;
+                        /**
+                         * Write bandwidth
+                         * @description Null on the first sample and while the counters had to wait.
+                         */
+                        write_bytes_per_sec?: number | null;
+                    };
+                } | null;
+                /**
+                 * Source
+                 * @description The PMU that counts: `uncore_imc`, `uncore_imc_free_running`, `amd_umc` or `amd_df`.
+                 */
+                source?: string | null;
+                /**
+                 * Traffic
+                 * @description Read and written together.
+                 */
+                total_bytes?: number | null;
+                /**
+                 * Bandwidth
+                 * @description Read and written together.
+                 */
+                total_bytes_per_sec?: number | null;
+                /**
+                 * Written
+                 * @description Bytes written to memory, by processors and devices.
+                 */
+                write_bytes?: number | null;
+                /**
+                 * Write bandwidth
+                 * @description Null on the first sample and while the counters had to wait.
+                 */
+                write_bytes_per_sec?: number | null;
+            } | null;
             network: {
                 connections?: {
                     /**
@@ -957,6 +1035,179 @@ export interface components {
                          * @description Null on the first sample of an interface and after its counter went backwards.
                          */
                         packets_sent_per_sec?: number | null;
+                    };
+                } | null;
+            } | null;
+            perf_events: {
+                /**
+                 * All 17 events counted
+                 * @description True when every event of the specification was counted in this interval. That takes hardware that has them all, which few have: the events that there are, are reported all the same.
+                 */
+                available?: boolean | null;
+                /**
+                 * CPUs counted on
+                 * @description all, or the list of the settings. Null when nothing is counted.
+                 */
+                cpu_cores?: string | null;
+                derived?: {
+                    /**
+                     * Branch misses
+                     * @description Share of the branches that were predicted wrong. Intel and AMD count retired ones; Arm's misses include those of branches that were begun and thrown away.
+                     */
+                    branch_miss_percent?: number | null;
+                    /**
+                     * Branch misses per 1,000 instructions
+                     * @description Each costs 10 to 20 cycles, so 5 of them are a lot. Comparable between vendors as far as branch-misses are.
+                     */
+                    branch_mpki?: number | null;
+                    /**
+                     * Context switches
+                     * @description How often a CPU went from one thread to another, idle included.
+                     */
+                    context_switches_per_sec?: number | null;
+                    /**
+                     * Migrations
+                     * @description How often a thread went on on another CPU, where it finds cold caches.
+                     */
+                    cpu_migrations_per_sec?: number | null;
+                    /**
+                     * dTLB misses per 1,000 instructions
+                     * @description Loads whose address had to be looked up. Intel and AMD count walks of the page table, Arm misses of the first level, which are many more. Many walks: huge pages may help.
+                     */
+                    dtlb_mpki?: number | null;
+                    /**
+                     * Effective frequency
+                     * @description Cycles for each second that a CPU was busy, turbo and throttling included; cpu.frequency_mhz is what the governor says. Busy is what /proc/stat has as user, nice, system, irq and softirq of the CPUs counted on: not idle, iowait or steal. Null when they were busy for less than 50 ms each, for that clock has steps of 10 ms.
+                     */
+                    effective_ghz?: number | null;
+                    /**
+                     * Instructions per cycle
+                     * @description Instructions retired for each cycle that was not slept through. Below 1 the CPU mostly waits, for memory above all; a wide core can do 4 to 6. A spinning lock has a high one too: more is not always better.
+                     */
+                    ipc?: number | null;
+                    /**
+                     * iTLB misses per 1,000 instructions
+                     * @description As dtlb_mpki, of the addresses of code. More than 1 is code too large or too scattered.
+                     */
+                    itlb_mpki?: number | null;
+                    /**
+                     * L1d misses per 1,000 instructions
+                     * @description What the first data cache did not have. Intel counts lines brought in or loads that went on to the L2, by generation; AMD requests of this cache to the L2; Arm refills, on most cores those of stores too.
+                     */
+                    l1d_mpki?: number | null;
+                    /**
+                     * LLC misses per 1,000 instructions
+                     * @description Loads that no cache had, and that went to memory or to another socket. AMD's kernel driver has no such event; Arm's is of the last cache that the core knows of, which may not be the last one there is.
+                     */
+                    llc_mpki?: number | null;
+                    /**
+                     * Page faults
+                     * @description Faults of programs, as memory.pgfault_per_sec, which also has those that the kernel makes for them.
+                     */
+                    page_faults_per_sec?: number | null;
+                } | null;
+                /**
+                 * Why not all are counted
+                 * @description In one sentence. status.perf_events.parts has the reason for each event. Null when all are counted.
+                 */
+                error?: string | null;
+                events?: {
+                    [key: string]: {
+                        /**
+                         * Unit
+                         * @description msec of cpu-clock; null of what is a plain number.
+                         */
+                        unit?: string | null;
+                        /**
+                         * Counted
+                         * @description How often the event happened since the last sample, in user space and in the kernel, not in guests; cpu-clock in milliseconds, which pass on each CPU whether it works or not. More events than the CPU has counters take turns: then each CPU's count is scaled up by the time for which it did not run, and is an estimate, as exact as perf_events.running_pct is high. Null when it did not run at all, and on the first sample. cycles are those that were not slept through. What LLC and TLB events count is up to the vendor: a load that a hardware prefetch began, a walk of a second-level TLB may be in it or not. Compare them over time, not between vendors.
+                         */
+                        value?: number | null;
+                    };
+                } | null;
+                /**
+                 * Interval of the counts
+                 * @description Time in which the events of this snapshot were counted. Null when none were.
+                 */
+                interval_ms?: number | null;
+                /**
+                 * Missing events
+                 * @description Events that could be counted and were not in this interval, such as for want of a free counter of the CPU.
+                 */
+                missing_events?: (string | null)[] | null;
+                running_pct?: {
+                    [key: string]: number | null;
+                } | null;
+                /**
+                 * Source of the counts
+                 * @description perf_event_open, or the program perf-stat. Null when nothing is counted.
+                 */
+                source?: string | null;
+                /**
+                 * State of the counters
+                 * @description full, partial, warming_up (being opened, or not open for an interval yet), denied, unavailable or disabled.
+                 */
+                status?: string | null;
+                /**
+                 * Unsupported events
+                 * @description Events that this CPU or its kernel does not have.
+                 */
+                unsupported_events?: (string | null)[] | null;
+            } | null;
+            power: {
+                domains?: {
+                    [key: string]: {
+                        /**
+                         * Energy
+                         * @description In whole joules; from a start that is not told, so only its increase means something. Wraps of the hardware's 32 bits are undone. Null for a meter that has not counted, as that of a virtual machine.
+                         */
+                        energy_joules?: number | null;
+                        /**
+                         * Power
+                         * @description Mean over the time between two samples. Most processors measure it, some estimate it from activity: good for comparing a host with itself, less so for comparing hosts. Null on the first sample and after the meter was reset.
+                         */
+                        watts?: number | null;
+                    };
+                } | null;
+                /**
+                 * Power of all packages
+                 * @description Sum over the processor packages. Memory on servers, disks, fans and the losses of the power supply are not in it. psys and the domains inside a package are never added. Null while one of the packages has no figure.
+                 */
+                packages_watts?: number | null;
+                /**
+                 * Source
+                 * @description Where the figures come from: `power PMU` (perf_event_open) or `powercap`. One of the two at a time.
+                 */
+                source?: string | null;
+            } | null;
+            resctrl: {
+                monitors?: {
+                    [key: string]: {
+                        /**
+                         * Cache occupancy
+                         * @description Bytes of this last-level cache that the group's tasks have filled. Null while the hardware has no figure, and where it does not monitor occupancy.
+                         */
+                        llc_occupancy_bytes?: number | null;
+                        /**
+                         * Local memory traffic
+                         * @description Of resctrl.monitors.mbm_total_bytes, what passed to and from the memory of the same NUMA node.
+                         */
+                        mbm_local_bytes?: number | null;
+                        /**
+                         * Local memory bandwidth
+                         * @description Null on the first sample of a monitor and after its counter went backwards.
+                         */
+                        mbm_local_bytes_per_sec?: number | null;
+                        /**
+                         * Memory traffic
+                         * @description Bytes that passed between this cache and any memory since the group was made. Null while the hardware has no figure, or no counter assigned to the group.
+                         */
+                        mbm_total_bytes?: number | null;
+                        /**
+                         * Memory bandwidth
+                         * @description Null on the first sample of a monitor and after its counter went backwards.
+                         */
+                        mbm_total_bytes_per_sec?: number | null;
                     };
                 } | null;
             } | null;
@@ -1092,6 +1343,7 @@ export interface components {
         };
         /** @description What is sent to make a token. */
         WantedToken: {
+            /** @example backup */
             name: string;
             scope: components["schemas"]["Scope"];
         };
@@ -1102,46 +1354,6 @@ export interface components {
     headers: never;
     pathItems: never;
 }
-export type SchemaApplies = components['schemas']['Applies'];
-export type SchemaAuth = components['schemas']['Auth'];
-export type SchemaCapability = components['schemas']['Capability'];
-export type SchemaCatalog = components['schemas']['Catalog'];
-export type SchemaClients = components['schemas']['Clients'];
-export type SchemaCompared = components['schemas']['Compared'];
-export type SchemaComparison = components['schemas']['Comparison'];
-export type SchemaCredentials = components['schemas']['Credentials'];
-export type SchemaEvent = components['schemas']['Event'];
-export type SchemaEvents = components['schemas']['Events'];
-export type SchemaFirstUser = components['schemas']['FirstUser'];
-export type SchemaFootprint = components['schemas']['Footprint'];
-export type SchemaHistory = components['schemas']['History'];
-export type SchemaHostInfo = components['schemas']['HostInfo'];
-export type SchemaMetric = components['schemas']['Metric'];
-export type SchemaMetricKind = components['schemas']['MetricKind'];
-export type SchemaNewToken = components['schemas']['NewToken'];
-export type SchemaPart = components['schemas']['Part'];
-export type SchemaPasswords = components['schemas']['Passwords'];
-export type SchemaPoints = components['schemas']['Points'];
-export type SchemaProblem = components['schemas']['Problem'];
-export type SchemaRole = components['schemas']['Role'];
-export type SchemaScope = components['schemas']['Scope'];
-export type SchemaSection = components['schemas']['Section'];
-export type SchemaSeries = components['schemas']['Series'];
-export type SchemaSession = components['schemas']['Session'];
-export type SchemaSetting = components['schemas']['Setting'];
-export type SchemaSettingSource = components['schemas']['SettingSource'];
-export type SchemaSettingValue = components['schemas']['SettingValue'];
-export type SchemaSettings = components['schemas']['Settings'];
-export type SchemaSide = components['schemas']['Side'];
-export type SchemaSnapshot = components['schemas']['Snapshot'];
-export type SchemaState = components['schemas']['State'];
-export type SchemaStatistics = components['schemas']['Statistics'];
-export type SchemaStatus = components['schemas']['Status'];
-export type SchemaStoreStatus = components['schemas']['StoreStatus'];
-export type SchemaTierStatus = components['schemas']['TierStatus'];
-export type SchemaToken = components['schemas']['Token'];
-export type SchemaTokens = components['schemas']['Tokens'];
-export type SchemaWantedToken = components['schemas']['WantedToken'];
 export type $defs = Record<string, never>;
 export interface operations {
     put_api_v1_account_password: {
@@ -1306,13 +1518,28 @@ export interface operations {
     get_api_v1_compare: {
         parameters: {
             query: {
-                /** @description Metrics by id, by path with * for any characters, or with labels in braces. */
+                /**
+                 * @description Metrics by id, by path with * for any characters, or with labels in braces.
+                 * @example [
+                 *       "cpu.usage_percent",
+                 *       "disk.devices.*"
+                 *     ]
+                 */
                 select: string[];
-                /** @description Most points of each series, 300 unless it is said. */
+                /**
+                 * @description Most points of each series, 300 unless it is said.
+                 * @example 60
+                 */
                 points?: number;
-                /** @description With what: -1d unless it is said, -7d, prev, FROM..TO. */
+                /**
+                 * @description With what: -1d unless it is said, -7d, prev, FROM..TO.
+                 * @example prev
+                 */
                 vs?: string;
-                /** @description Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds. */
+                /**
+                 * @description Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds.
+                 * @example now-15m
+                 */
                 from?: string;
                 /** @description Where it ends: now unless it is said. */
                 to?: string;
@@ -1402,7 +1629,10 @@ export interface operations {
     get_api_v1_events: {
         parameters: {
             query?: {
-                /** @description Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds. */
+                /**
+                 * @description Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds.
+                 * @example now-15m
+                 */
                 from?: string;
                 /** @description Where it ends: now unless it is said. */
                 to?: string;
@@ -1564,13 +1794,25 @@ export interface operations {
     get_api_v1_series: {
         parameters: {
             query: {
-                /** @description Metrics by id, by path with * for any characters, or with labels in braces. */
+                /**
+                 * @description Metrics by id, by path with * for any characters, or with labels in braces.
+                 * @example [
+                 *       "cpu.usage_percent",
+                 *       "disk.devices.*"
+                 *     ]
+                 */
                 select: string[];
-                /** @description Most points of each series, 300 unless it is said. */
+                /**
+                 * @description Most points of each series, 300 unless it is said.
+                 * @example 60
+                 */
                 points?: number;
                 /** @description Length of a step, such as 1m, instead of points. */
                 step?: string;
-                /** @description Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds. */
+                /**
+                 * @description Where the range begins: now-1h unless it is said, now/d, 2026-11-23T03:12, milliseconds.
+                 * @example now-15m
+                 */
                 from?: string;
                 /** @description Where it ends: now unless it is said. */
                 to?: string;
