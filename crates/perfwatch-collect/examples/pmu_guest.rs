@@ -241,7 +241,9 @@ impl Kernel for Crowded {
         let length = self.0.read(&leader.0, &mut whole)?;
         // How many, two times and the leader's own value; then those of the others, which nobody asked for.
         let (head, others) = (4 * 8, leader.1.len() * 8);
-        let kept = [&whole[..head], &whole[head + others..length]].concat();
+        let members = u64::from_ne_bytes(whole[..8].try_into().unwrap()) - leader.1.len() as u64;
+        let members = members.to_ne_bytes();
+        let kept = [&members, &whole[8..head], &whole[head + others..length]].concat();
         into[..kept.len()].copy_from_slice(&kept);
         Ok(kept.len())
     }

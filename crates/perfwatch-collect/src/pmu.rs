@@ -135,7 +135,8 @@ pub(crate) struct Running {
     wanted: Wanted,
     counter: Box<dyn Counter>,
     before: Count,
-    total: u64,
+    /// Energy comes in units of 2^-32 J: at 500 W, 64 bits of them last 99 days.
+    total: u128,
     frozen: u32,
 }
 
@@ -149,7 +150,7 @@ pub(crate) struct Coverage {
 impl Running {
     /// What was counted since it was opened, extrapolated over the time in which others had its place. None when it did not run
     /// since it was last read. Begins again at 0 after a fall. The error means that it has to be opened anew.
-    pub(crate) fn advance(&mut self) -> Result<Option<u64>, Error> {
+    pub(crate) fn advance(&mut self) -> Result<Option<u128>, Error> {
         let now = self.counter.read().map_err(|source| self.wanted.lost(source))?;
         let enabled = now.enabled_ns.saturating_sub(self.before.enabled_ns);
         let running = now.running_ns.saturating_sub(self.before.running_ns);
@@ -163,7 +164,7 @@ impl Running {
         // The kernel's sum is of 64 bits with a sign, and may pass through them.
         let counted = now.value.wrapping_sub(self.before.value);
         self.total = match i64::try_from(counted) {
-            Ok(_) => self.total.saturating_add(extrapolated(counted, enabled, running)),
+            Ok(_) => self.total.saturating_add(extrapolated(counted, enabled, running).into()),
             Err(_) => 0,
         };
         self.before = now;
@@ -209,7 +210,7 @@ mod tests {
         Ok(Count { value, enabled_ns, running_ns })
     }
 
-    fn totals(script: Vec<io::Result<Count>>) -> Vec<Option<u64>> {
+    fn totals(script: Vec<io::Result<Count>>) -> Vec<Option<u128>> {
         let readings = script.len();
         let wanted =
             Wanted { pmu: "p".into(), event: "e".into(), cpu: 0, code: EventCode::default() };
@@ -243,7 +244,14 @@ mod tests {
         ];
         assert_eq!(
             totals(script),
-            [Some(1 << 62), Some(1 << 63), Some(big), Some(u64::MAX), Some(0), Some(10)]
+            [
+                Some(1 << 62),
+                Some(1 << 63),
+                Some(u128::from(big)),
+                Some((1 << 64) + 90),
+                Some(0),
+                Some(10)
+            ]
         );
     }
 

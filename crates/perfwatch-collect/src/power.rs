@@ -17,6 +17,7 @@ use crate::collector::{Collector, Report};
 use crate::error::{Error, Problem};
 use crate::hardware::Hardware;
 use crate::host::Host;
+use crate::parse::lines;
 use crate::rate::{per_second, thousandths};
 use crate::rows::{Matcher, Named, Rows};
 
@@ -185,27 +186,34 @@ fn watts(before: Option<&DomainReading>, elapsed: Duration, now: &DomainReading)
 impl Meters {
     /// The meters of the first source that has any. Why there are none, if there are none.
     fn open(host: &Host, is_first: bool) -> Result<Self, Error> {
-        let first = match Self::that_count(pmu::SOURCE, pmu::open(host)) {
+        let first = match Self::that_count(host, pmu::SOURCE, pmu::open(host)) {
             Ok(meters) => return Ok(meters),
             Err(error) => error,
         };
-        Self::that_count(powercap::SOURCE, powercap::open(host, is_first)).map_err(|second| match (
-            first.state(),
-            second.state(),
-        ) {
-            (State::Unavailable, State::Unavailable) => {
-                Error::Unavailable(format!("no energy meter (RAPL): {first}; {second}"))
+        let opened = powercap::open(host, is_first);
+        Self::that_count(host, powercap::SOURCE, opened).map_err(|second| {
+            match (first.state(), second.state()) {
+                (State::Unavailable, State::Unavailable) => {
+                    Error::Unavailable(format!("no energy meter (RAPL): {first}; {second}"))
+                }
+                (_, State::Unavailable) => first,
+                (State::Unavailable, _) => second,
+                _ => Error::Both { first: Box::new(first), second: Box::new(second) },
             }
-            (_, State::Unavailable) => first,
-            (State::Unavailable, _) => second,
-            _ => Error::Both { first: Box::new(first), second: Box::new(second) },
         })
     }
 
     /// What was opened, when at least one of it counts: a virtual machine may have registers that stand still.
-    fn that_count(source: &'static str, opened: Result<Opened, Error>) -> Result<Self, Error> {
+    fn that_count(
+        host: &Host,
+        source: &'static str,
+        opened: Result<Opened, Error>,
+    ) -> Result<Self, Error> {
         let Opened { mut meters, problems } = opened?;
         meters.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if dies_show_the_package(host) {
+            meters.dedup_by(|(domain, _), (first, _)| domain == first);
+        }
         let truncated = meters.len() > MAX_METERS;
         meters.truncate(MAX_METERS);
         let mut any_counts =
@@ -252,6 +260,18 @@ impl Meters {
             Ok(())
         })
     }
+}
+
+/// Whether each die's meter is that of its whole package, so that they must not be added. AMD's are: the kernel had one for each
+/// die up to 6.11 all the same (commits 8d72eba1cf8c and 26096aed255f).
+fn dies_show_the_package(host: &Host) -> bool {
+    let is_amd = host.procfs("cpuinfo").parse(|text| {
+        Ok(lines(text).any(|(_, line)| {
+            line.starts_with(b"vendor_id")
+                && (line.ends_with(b"AuthenticAMD") || line.ends_with(b"HygonGenuine"))
+        }))
+    });
+    is_amd.unwrap_or(false)
 }
 
 /// What a source has.

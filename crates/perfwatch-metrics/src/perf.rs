@@ -256,7 +256,7 @@ metrics! {
         ///
         /// Cycles for each second that a CPU was busy, turbo and throttling included; cpu.frequency_mhz is what the
         /// governor says. Busy is what /proc/stat has as user, nice, system, irq and softirq of the CPUs counted on: not idle, iowait or
-        /// steal. Null when they were busy for less than 50 ms each, for that clock has steps of 10 ms.
+        /// steal, and not guests, whose cycles are not counted either. Null when they were busy for less than 50 ms each, for that clock has steps of 10 ms.
         effective_ghz: Option<f64> = Gauge(Gigahertz) from "cycles / busy time of /proc/stat",
         /// Branch misses
         ///

@@ -52,7 +52,7 @@ metrics! {
         energy_joules: Option<u64> = Counter(Joules) from "energy-* of the power PMU; energy_uj of powercap",
         /// Power
         ///
-        /// Mean over the time between two samples. Most processors measure it, some estimate it from activity:
+        /// Mean over the time between two samples. Some processors measure it, others estimate it from activity:
         /// good for comparing a host with itself, less so for comparing hosts. Null on the first sample and after the meter
         /// was reset.
         watts: Option<f64> = Gauge(Watts) from "Δenergy / Δtime",

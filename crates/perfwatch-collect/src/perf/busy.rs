@@ -42,8 +42,20 @@ impl Busy {
     }
 }
 
-/// Ticks in which it did something for this host. Stolen time was another's.
+/// Ticks in which it did something for this host. Stolen time was another's, and cycles of guests are not counted: their time,
+/// which the kernel has in user and nice as well, is not that of the cycles.
 fn busy(times: &CpuTimes) -> u64 {
-    let [user, nice, system, _idle, _iowait, irq, softirq, ..] = *times;
+    let [user, nice, system, _idle, _iowait, irq, softirq, _steal, guest, guest_nice] = *times;
+    let (user, nice) = (user.saturating_sub(guest), nice.saturating_sub(guest_nice));
     [nice, system, irq, softirq].into_iter().fold(user, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_of_guests_is_not_that_of_the_cycles() {
+        assert_eq!(busy(&[50, 20, 10, 99, 9, 1, 2, 7, 40, 15]), 10 + 5 + 10 + 1 + 2);
+    }
 }

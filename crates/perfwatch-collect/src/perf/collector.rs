@@ -100,8 +100,10 @@ impl Collector for Perf {
             Some(_) => names(&|event| counted(event).is_none() && !is_unsupported(event)),
             None => Vec::new(),
         };
-        let available =
-            interval.is_some() && unsupported_events.is_empty() && missing_events.is_empty();
+        let available = interval.is_some()
+            && unsupported_events.is_empty()
+            && missing_events.is_empty()
+            && now.totals.uncounted.is_none();
         let status = match (&interval, available) {
             (None, _) => "warming_up",
             (Some(_), true) => "full",
@@ -110,12 +112,7 @@ impl Collector for Perf {
         let overview = Overview {
             available,
             status: status.to_owned(),
-            error: error(
-                now.totals.counting,
-                interval.is_some(),
-                &unsupported_events,
-                &missing_events,
-            ),
+            error: error(&now.totals, interval.is_some(), &unsupported_events, &missing_events),
             source: Some(now.source.to_owned()),
             cpu_cores: Some(now.cpus.to_string()),
             interval_ms: interval.as_ref().map(Interval::milliseconds),
@@ -142,14 +139,17 @@ impl Collector for Perf {
 
 /// Why not all is there, in one sentence. None when all is.
 fn error(
-    counting: bool,
+    totals: &Totals,
     interval: bool,
     unsupported: &[String],
     missing: &[String],
 ) -> Option<String> {
     if !interval {
-        let why =
-            if counting { "the first interval has not ended" } else { "counters are being opened" };
+        let why = if totals.counting {
+            "no interval has ended since the last sample"
+        } else {
+            "counters are being opened"
+        };
         return Some(why.to_owned());
     }
     let clause = |events: &[String], what: &str| {
@@ -159,6 +159,7 @@ fn error(
     let clauses = [
         clause(unsupported, "unsupported by this CPU or kernel"),
         clause(missing, "not counted in this interval"),
+        totals.uncounted.as_ref().map(|(cpu, _)| format!("nothing counted on CPU {cpu}")),
     ];
     let clauses: Vec<_> = clauses.into_iter().flatten().collect();
     (!clauses.is_empty()).then(|| clauses.join("; "))
@@ -270,9 +271,10 @@ impl Interval {
 fn deltas<const N: usize>(before: &[Total; N], now: &[Total; N]) -> [Total; N] {
     let mut deltas = *now;
     for (delta, before) in deltas.iter_mut().zip(before) {
-        delta.count = delta.count.saturating_sub(before.count);
-        delta.enabled = delta.enabled.saturating_sub(before.enabled);
-        delta.running = delta.running.saturating_sub(before.running);
+        // Sums over all CPUs pass through 64 bits: cycles of 256 CPUs within a year.
+        delta.count = delta.count.wrapping_sub(before.count);
+        delta.enabled = delta.enabled.wrapping_sub(before.enabled);
+        delta.running = delta.running.wrapping_sub(before.running);
         // Regrouped in between: part of it was counted with others.
         if delta.group != before.group {
             delta.group = MIXED;

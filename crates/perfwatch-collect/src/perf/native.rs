@@ -23,6 +23,9 @@ use crate::error::Error;
 /// How long what was refused for a reason that may pass is not tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// After this time, groups that were split for want of free counters are tried whole again: whoever had them may be gone.
+const REGROUP: Duration = Duration::from_secs(3600);
+
 /// How long the first sample waits for its counters.
 const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -45,7 +48,11 @@ pub struct Native<K: Kernel> {
     job: Option<Job<K::Counter>>,
     /// When everything was tried last.
     tried: Duration,
-    /// Online CPUs that could not be opened, until CPUs come or go.
+    /// Whether groups are split that did not get their turn.
+    split: bool,
+    /// Whether what was tried last did not fit in the limit on open files beside what is open.
+    crowded: bool,
+    /// Online CPUs that could not be opened, until CPUs come or go or it is tried again.
     unopened: Vec<u32>,
     /// For each group, how much it ran in this tick, and for how many ticks too little.
     turns: Vec<Turns>,
@@ -100,6 +107,8 @@ impl<K: Kernel> Native<K> {
             counters: Vec::new(),
             job: None,
             tried: Duration::ZERO,
+            split: false,
+            crowded: false,
             unopened: Vec::new(),
             turns: Vec::new(),
             totals: Totals::default(),
@@ -152,11 +161,17 @@ impl<K: Kernel> Native<K> {
     fn take(&mut self, brought: Brought<K::Counter>, now: Duration) {
         match brought {
             Brought::All(plan, opened) => {
-                // What was open until now counts up to here, and what is new from here.
-                self.sweep(now);
                 let new =
                     opened.into_iter().map(|opened| Counting { opened, before: None, dead: false });
-                let old = mem::replace(&mut self.counters, new.collect());
+                let new: Vec<_> = new.collect();
+                // While the old ones are open, there may be too few files for the new: then those stay.
+                self.crowded = self.plan.as_ref().is_some_and(|old| plan.lacks_files_for(old));
+                if self.crowded {
+                    return self.close(new);
+                }
+                // What was open until now counts up to here, and what is new from here.
+                self.sweep(now);
+                let old = mem::replace(&mut self.counters, new);
                 self.close(old);
                 self.counters.sort_unstable_by_key(Counting::place);
                 self.turns = vec![Turns::default(); plan.layout.groups().len()];
@@ -191,15 +206,18 @@ impl<K: Kernel> Native<K> {
             let online = self.online.binary_search(&cpu).is_ok();
             let read =
                 counting.opened.counters.first().and_then(|leader| read(&*self.kernel, leader));
-            let Some(values) = read else {
+            let Some((members, values)) = read else {
                 counting.dead = true;
                 continue;
             };
-            // It is read a last time: what was counted before the CPU went is in it.
-            counting.dead = !online;
+            // A CPU that goes offline takes its groups apart (DETACH_GROUP in kernel/events/core.c): then the leader answers for
+            // itself alone, and the others seem to have fallen to 0. It is dead at once, also if its CPU is back already.
+            let is_whole = members == counting.opened.counters.len() as u64;
+            counting.dead = !online || !is_whole;
             let Some(before) = counting.before.replace(values) else { continue };
-            let mut delta =
-                values.since(&before).unwrap_or(Values { enabled: passed, ..Values::default() });
+            let delta = values.since(&before).filter(|_| is_whole);
+            counting.dead |= delta.is_none();
+            let mut delta = delta.unwrap_or(Values { enabled: passed, ..Values::default() });
             if delta.enabled == 0 && passed > 0 && online {
                 counting.dead = true;
                 delta.enabled = passed;
@@ -212,9 +230,9 @@ impl<K: Kernel> Native<K> {
             for (member, value) in members.zip(delta.values) {
                 let Some(total) = self.totals.of_mut(*member) else { continue };
                 let counted = scaled(value, delta.enabled, delta.running);
-                total.count = total.count.saturating_add(counted);
-                total.enabled = total.enabled.saturating_add(delta.enabled);
-                total.running = total.running.saturating_add(delta.running);
+                total.count = total.count.wrapping_add(counted);
+                total.enabled = total.enabled.wrapping_add(delta.enabled);
+                total.running = total.running.wrapping_add(delta.running);
             }
         }
         self.totals.at = now;
@@ -256,17 +274,22 @@ impl<K: Kernel> Native<K> {
 
     /// Has the background open what is not open.
     fn repair(&mut self, now: Duration) {
-        let split = self.without_starved();
+        let since = now.saturating_sub(self.tried);
+        let split = self.without_starved().filter(|_| !self.crowded || since >= RETRY);
         if self.job.is_some() {
             return;
+        }
+        if since >= RETRY && !self.unopened.is_empty() {
+            self.tried = now;
+            self.unopened.clear();
         }
         let Some(plan) = &self.plan else { return };
         let passes = |absence: &Absence| {
             !matches!(absence, Absence::Unsupported { .. } | Absence::NotOnAll { .. })
         };
-        let again =
-            now.saturating_sub(self.tried) >= RETRY && plan.absent.iter().flatten().any(passes);
-        if split.is_some() || again {
+        let again = since >= RETRY && plan.absent.iter().flatten().any(passes);
+        let regroup = since >= REGROUP && self.split;
+        if split.is_some() || again || regroup {
             return self.open_all(now, split);
         }
         let whole = plan.live_groups().count();
@@ -295,7 +318,7 @@ impl<K: Kernel> Native<K> {
     }
 
     fn open_all(&mut self, now: Duration, before: Option<Plan>) {
-        self.tried = now;
+        (self.tried, self.split) = (now, before.is_some());
         let cpus = self.online.clone();
         self.start(move |kernel| {
             let (plan, opened) = open_all(kernel, &cpus, before.as_ref());
@@ -347,12 +370,16 @@ impl<K: Kernel> Source for Native<K> {
         self.take_job(now);
         self.sweep(now);
         self.bury();
+        let groups = self.plan.as_ref().map_or(0, |plan| plan.live_groups().count());
+        let is_whole = self.counters.len() == self.online.len().saturating_mul(groups);
         self.repair(now);
         if let Some(refusal) = self.plan.as_ref().and_then(Plan::refusal) {
             return Err(Error::Counters(refusal));
         }
         let has_cycles = self.totals.event(Event::Cycles).enabled > 0;
-        self.totals.busy = if has_cycles { self.busy.total(&self.online) } else { None };
+        // A CPU that was busy and not counted on would make all of them seem slow.
+        let busy = has_cycles && is_whole;
+        self.totals.busy = if busy { self.busy.total(&self.online) } else { None };
         into.clone_from(&self.totals);
         Ok(())
     }
@@ -401,16 +428,16 @@ fn scaled(value: u64, enabled: u64, running: u64) -> u64 {
     u64::try_from(all.unwrap_or_default()).unwrap_or(u64::MAX)
 }
 
-/// Reads a group. None for a counter that does not answer.
-fn read<K: Kernel>(kernel: &K, leader: &K::Counter) -> Option<Values> {
+/// Reads a group, and says of how many. None for a counter that does not answer.
+fn read<K: Kernel>(kernel: &K, leader: &K::Counter) -> Option<(u64, Values)> {
     let mut bytes = [0; READ_BYTES];
     let length = kernel.read(leader, &mut bytes).ok()?;
     let (words, _) = bytes.get(..length)?.as_chunks::<8>();
     let mut words = words.iter().map(|word| u64::from_ne_bytes(*word));
-    let (_count, enabled, running) = (words.next()?, words.next()?, words.next()?);
+    let (members, enabled, running) = (words.next()?, words.next()?, words.next()?);
     let mut values = Values { enabled, running, ..Values::default() };
     for (slot, value) in values.values.iter_mut().zip(words) {
         *slot = value;
     }
-    Some(values)
+    Some((members, values))
 }

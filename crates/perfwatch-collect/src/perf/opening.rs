@@ -45,8 +45,13 @@ pub(super) fn open_all<K: Kernel>(
     before: Option<&Plan>,
 ) -> (Plan, Vec<Opened<K::Counter>>) {
     let mut plan = probe(kernel, cpus);
-    if let Some(before) = before.filter(|before| before.absent == plan.absent) {
-        plan.layout = before.layout.clone();
+    // Unless something is refused now that was counted.
+    let still = |before: &&Plan| {
+        let mut events = before.absent.iter().zip(&plan.absent);
+        events.all(|(before, now)| before.is_some() || now.is_none())
+    };
+    if let Some(before) = before.filter(still) {
+        (plan.layout, plan.absent) = (before.layout.clone(), before.absent.clone());
     }
     let counters: usize = plan.layout.groups().iter().map(Vec::len).sum();
     kernel.make_room(counters.saturating_mul(cpus.len()));
@@ -112,6 +117,12 @@ impl Plan {
         let denied = |absence: &&Absence| matches!(absence, Absence::Denied { .. });
         let all = || self.absent.iter().flatten();
         all().find(denied).or_else(|| all().next()).cloned()
+    }
+
+    /// Whether something that another counts is missing here for want of files.
+    pub(super) fn lacks_files_for(&self, other: &Self) -> bool {
+        let mut events = self.absent.iter().zip(&other.absent);
+        events.any(|(here, there)| matches!(here, Some(Absence::Files { .. })) && there.is_none())
     }
 
     fn absence(&self, error: &io::Error) -> Absence {

@@ -59,7 +59,7 @@ impl Totals {
     }
 }
 
-/// The total of one event over all CPUs.
+/// The total of one event over all CPUs. Its sums pass through 64 bits: only the difference of two means something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Total {
     /// How often, scaled up for the time in which it could not run. `cpu-clock`: nanoseconds.

@@ -94,7 +94,7 @@ const OPEN_CLOEXEC: libc::c_ulong = 1 << 3;
 /// Opens a counter. It belongs to the group of `group`, its leader, and then only counts while that does. Its
 /// descriptor is closed on exec.
 pub fn open(attr: &Attr, target: Target, group: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
-    let raw = RawAttr {
+    let mut raw = RawAttr {
         kind: attr.kind,
         size: ATTR_BYTES as u32,
         config: attr.config,
@@ -116,7 +116,7 @@ pub fn open(attr: &Attr, target: Target, group: Option<BorrowedFd<'_>>) -> io::R
     let answer = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
-            &raw const raw,
+            &raw mut raw,
             libc::c_long::from(pid),
             libc::c_long::from(cpu),
             libc::c_long::from(leader),

@@ -297,12 +297,12 @@ fn add(totals: &mut Totals, interval: &Interval) {
             Count::NotSupported => *absent = Some(Absence::NotSupported),
             Count::Counted { user_only: true, .. } => *absent = Some(Absence::UserOnly),
             Count::Missing | Count::NotCounted => {
-                total.enabled = total.enabled.saturating_add(all_ns);
+                total.enabled = total.enabled.wrapping_add(all_ns);
             }
             Count::Counted { value, running_ns, enabled_ns, user_only: false } => {
-                total.count = total.count.saturating_add(value);
-                total.running = total.running.saturating_add(running_ns);
-                total.enabled = total.enabled.saturating_add(enabled_ns);
+                total.count = total.count.wrapping_add(value);
+                total.running = total.running.wrapping_add(running_ns);
+                total.enabled = total.enabled.wrapping_add(enabled_ns);
             }
         }
     }
