@@ -77,7 +77,7 @@ pub(crate) fn export(
     Ok(left_out)
 }
 
-/// Writes the selected series of a group, one after the other.
+/// Writes the selected series of a group, one after the other in the order of their names.
 fn samples(
     out: &mut impl Write,
     group: &GroupRows,
@@ -86,7 +86,9 @@ fn samples(
     last: &mut HashMap<Rc<str>, i64>,
     left_out: &mut LeftOut,
 ) -> io::Result<()> {
-    for (series, values) in &group.series {
+    let mut ordered: Vec<_> = group.series.iter().collect();
+    ordered.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    for (series, values) in ordered {
         let Some(known) = wanted.get(series) else { continue };
         let name: Rc<str> = sample_name(&known.key).into();
         let last = last.entry(Rc::clone(&name)).or_insert(i64::MIN);

@@ -156,7 +156,7 @@ fn history_has_what_was_counted_and_its_sum() {
         time.as_millisecond()
     };
     let path = format!(
-        "/api/v1/series?select=perf_events.events.*&from={}&to={}&points=10000",
+        "/api/v1/series?select=perf_events.events.*&from={}&to={}&step=500ms",
         ms(first),
         ms(last) + 1
     );
