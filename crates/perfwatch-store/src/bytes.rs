@@ -57,6 +57,18 @@ impl<'a> Input<'a> {
 
     /// What [`put`] wrote.
     pub(crate) fn varint(&mut self) -> Option<u64> {
+        if let Some(word) = self.0.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) {
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                // Up to the first byte that ends one, 7 bits of each 8: brought together to 14, to 28, to 56.
+                let bits = 8 * (ends.trailing_zeros() / 8 + 1);
+                let sevens = word & 0x7f7f_7f7f_7f7f_7f7f & u64::MAX >> (64 - bits);
+                let pairs = sevens & 0x007f_007f_007f_007f | (sevens & 0x7f00_7f00_7f00_7f00) >> 1;
+                let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+                self.0 = self.0.get(bits as usize / 8..)?;
+                return Some(fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4);
+            }
+        }
         let mut value = 0_u64;
         for (position, byte) in self.0.iter().take(MAX_VARINT_BYTES).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * position);
@@ -97,13 +109,20 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_come_back(value: u64, signed: i64) {
-            let mut out = Vec::new();
-            put(&mut out, value);
-            assert!(out.len() <= MAX_VARINT_BYTES);
-            put(&mut out, zigzag(signed));
-            let mut input = Input(&out);
-            assert_eq!((input.varint(), input.signed()), (Some(value), Some(signed)));
-            assert!(input.0.is_empty());
+            // Short ones as often as long ones.
+            for shift in (0..64).step_by(7) {
+                let (value, signed) = (value >> shift, signed >> shift);
+                let mut out = Vec::new();
+                put(&mut out, value);
+                assert!(out.len() <= MAX_VARINT_BYTES);
+                put(&mut out, zigzag(signed));
+                for follows in [&[][..], &[0; 8], &[0xff; 8]] {
+                    let bytes = [&out, follows].concat();
+                    let mut input = Input(&bytes);
+                    assert_eq!((input.varint(), input.signed()), (Some(value), Some(signed)));
+                    assert_eq!(input.0, follows);
+                }
+            }
         }
 
         #[test]

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::bytes::{Input, put, put_slice, zigzag};
-use crate::column::{self, Values};
+use crate::column::{self, Column, Values};
 use crate::disk::{Source, unless_broken};
 use crate::file::TIERS;
-use crate::layout::{Page, PageId};
-use crate::record::{RecordKind, put_record};
+use crate::layout::{LARGE_PAGE, Page, PageId};
+use crate::record::{RecordKind, is_sound, put_record};
 
 /// zstd's level for what is joined and kept for months, and for what is joined within the hour. Above 3, this data
 /// gains 2 % at three times the time.
@@ -31,6 +31,9 @@ const MAX_ROWS: usize = 1 << 16;
 
 /// Most bytes of a frame before compression: 64 columns of 65,536 rows at 10 bytes.
 const MAX_FRAME_BYTES: usize = 48 << 20;
+
+/// Most columns of a frame: those of a rollup of the largest page.
+const MAX_COLUMNS: usize = 7 * LARGE_PAGE;
 
 /// A frame is kept as it is unless compression saves an eighth.
 const WORTH_IT: usize = 8;
@@ -299,12 +302,12 @@ impl Axis {
 
     fn from_columns(columns: &Columns, rows: usize) -> Option<Self> {
         let all = |values: Values| values.into_iter().collect::<Option<Vec<i64>>>();
-        let times = all(columns.column(0, rows)?)?;
-        let covered = columns.column(1, rows)?.into_iter().zip(differences(&times));
+        let times = all(columns.values(0, rows)?)?;
+        let covered = columns.values(1, rows)?.into_iter().zip(differences(&times));
         let covered = covered
             .map(|(kept, gap)| kept.map_or(0, |kept| kept.wrapping_add(gap) as u64))
             .collect();
-        let rows = match columns.column(2, rows) {
+        let rows = match columns.values(2, rows) {
             Some(rows) => all(rows)?.into_iter().map(|rows| rows as u64).collect(),
             None => Vec::new(),
         };
@@ -331,7 +334,7 @@ pub(crate) struct Columns {
 impl Columns {
     fn new(bytes: Vec<u8>) -> Option<Self> {
         let mut input = Input(&bytes);
-        let count = input.length().filter(|count| *count <= bytes.len())?;
+        let count = input.length().filter(|count| *count <= MAX_COLUMNS)?;
         let mut lengths = Vec::with_capacity(count);
         for _ in 0..count {
             lengths.push(input.length()?);
@@ -351,14 +354,19 @@ impl Columns {
         self.ends.len()
     }
 
-    /// The values of a column. None when there is no such column or it makes no sense.
-    pub(crate) fn column(&self, index: usize, rows: usize) -> Option<Values> {
+    /// A column. None when there is no such column or it makes no sense.
+    pub(crate) fn column(&self, index: usize, rows: usize) -> Option<Column> {
         let end = *self.ends.get(index)?;
         let start = match index.checked_sub(1) {
             Some(before) => *self.ends.get(before)?,
             None => self.start,
         };
-        column::decode(self.bytes.get(start..end)?, rows)
+        Column::decode(self.bytes.get(start..end)?, rows)
+    }
+
+    /// As [`Columns::column`], with a value for each row.
+    pub(crate) fn values(&self, index: usize, rows: usize) -> Option<Values> {
+        Some(self.column(index, rows)?.into_values(rows))
     }
 }
 
@@ -378,14 +386,15 @@ pub(crate) struct DamagedFrame<'a> {
     pub(crate) length: usize,
 }
 
-/// Opens frames. Keeps zstd's memory.
+/// Opens frames. Keeps zstd's memory, and that of what was read.
 pub(crate) struct Opener {
     decompressor: Decompressor<'static>,
+    read: Vec<u8>,
 }
 
 impl Opener {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { decompressor: Decompressor::new()? })
+        Ok(Self { decompressor: Decompressor::new()?, read: Vec::new() })
     }
 
     /// The axis of a group. None when it is damaged.
@@ -438,7 +447,7 @@ impl Opener {
     }
 
     fn open(&mut self, body: &Body<'_>, frame: Frame) -> io::Result<Option<Columns>> {
-        let mut read = Vec::new();
+        let mut read = std::mem::take(&mut self.read);
         let bytes = match body {
             Body::Memory(bytes) => {
                 let start = frame.offset as usize;
@@ -454,11 +463,13 @@ impl Opener {
                 &read
             }
         };
-        Ok(self.unpack(bytes, frame.checksum))
+        let columns = self.unpack(bytes, frame.checksum);
+        self.read = read;
+        Ok(columns)
     }
 
     fn unpack(&mut self, bytes: &[u8], checksum: u32) -> Option<Columns> {
-        if crc32fast::hash(bytes) != checksum {
+        if !is_sound(crc32fast::hash(bytes), checksum) {
             return None;
         }
         let mut input = Input(bytes);

@@ -58,41 +58,106 @@ pub(crate) fn encode(values: &[Option<i64>], out: &mut Vec<u8>) {
     out.extend(numbers);
 }
 
-/// What [`encode`] wrote for so many rows. None when it makes no sense.
-pub(crate) fn decode(bytes: &[u8], rows: usize) -> Option<Values> {
-    let mut input = Input(bytes);
-    let tag = input.byte()?;
-    if tag & MODE == EMPTY {
-        return Some(vec![None; rows]);
+/// A column, decoded.
+#[derive(Debug)]
+pub(crate) enum Column {
+    /// The same in every row: most columns of a rollup are.
+    Constant(Option<i64>),
+    /// A value in every row.
+    Whole(Vec<i64>),
+    /// A value in some rows.
+    Holed(Values),
+}
+
+impl Column {
+    /// What [`encode`] wrote for so many rows. None when it makes no sense.
+    pub(crate) fn decode(bytes: &[u8], rows: usize) -> Option<Self> {
+        let mut input = Input(bytes);
+        let tag = input.byte()?;
+        if tag & MODE == EMPTY {
+            return Some(Self::Constant(None));
+        }
+        let runs = if tag & HOLES == 0 { None } else { Some(take_holes(&mut input, rows)?) };
+        let count = runs.as_ref().map_or(rows, |runs| runs.iter().step_by(2).sum());
+        let first = input.signed()?;
+        if tag & (MODE | HOLES) == CONSTANT {
+            return Some(Self::Constant(Some(first)));
+        }
+        let divisor = if tag & DIVISOR == 0 { 1 } else { input.varint()? as i64 };
+        let values = decode_values(&mut input, tag & MODE, (first, divisor), count)?;
+        Some(match runs {
+            None => Self::Whole(values),
+            Some(runs) => Self::Holed(with_holes(&values, &runs, rows)),
+        })
     }
-    let runs = if tag & HOLES == 0 { vec![rows] } else { take_holes(&mut input, rows)? };
-    let first = input.signed()?;
-    let divisor = if tag & DIVISOR == 0 { 1 } else { input.varint()? as i64 };
-    let mut values = Vec::with_capacity(rows);
-    let (mut value, mut delta, mut started) = (first, 0_i64, false);
-    for (number, run) in runs.into_iter().enumerate() {
-        if number % 2 == 1 {
-            values.resize(values.len() + run, None);
-            continue;
+
+    /// The value of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<i64> {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Whole(values) => values.get(row).copied(),
+            Self::Holed(values) => values.get(row).copied().flatten(),
         }
-        for _ in 0..run {
-            match tag & MODE {
-                ABOVE_LEAST => {
-                    let above = (input.varint()? as i64).wrapping_mul(divisor);
-                    value = first.wrapping_add(above);
-                }
-                _ if !started => {}
-                CONSTANT => {}
-                DELTA => delta = input.signed()?,
-                DELTA_OF_DELTA => delta = delta.wrapping_add(input.signed()?),
-                _ => return None,
+    }
+
+    /// The value of each row.
+    pub(crate) fn into_values(self, rows: usize) -> Values {
+        match self {
+            Self::Constant(value) => vec![value; rows],
+            Self::Whole(values) => values.into_iter().map(Some).collect(),
+            Self::Holed(values) => values,
+        }
+    }
+}
+
+/// The values that are there. None when they make no sense.
+fn decode_values(
+    input: &mut Input<'_>,
+    mode: u8,
+    (first, divisor): (i64, i64),
+    count: usize,
+) -> Option<Vec<i64>> {
+    let mut values = Vec::with_capacity(count);
+    // The first value stands by itself, but where each is above the least.
+    values.extend((count > 0 && mode != ABOVE_LEAST).then_some(first));
+    let (mut value, mut delta) = (first, 0_i64);
+    match mode {
+        CONSTANT => values.resize(count, first),
+        DELTA => {
+            while values.len() < count {
+                value = value.wrapping_add(input.signed()?.wrapping_mul(divisor));
+                values.push(value);
             }
-            value = value.wrapping_add(delta.wrapping_mul(divisor));
-            started = true;
-            values.push(Some(value));
         }
+        DELTA_OF_DELTA => {
+            while values.len() < count {
+                delta = delta.wrapping_add(input.signed()?);
+                value = value.wrapping_add(delta.wrapping_mul(divisor));
+                values.push(value);
+            }
+        }
+        ABOVE_LEAST => {
+            while values.len() < count {
+                let above = (input.varint()? as i64).wrapping_mul(divisor);
+                values.push(first.wrapping_add(above));
+            }
+        }
+        _ => return None,
     }
     Some(values)
+}
+
+/// The values in their rows. The runs are as [`put_holes`] wrote them.
+fn with_holes(values: &[i64], runs: &[usize], rows: usize) -> Values {
+    let mut all = Values::with_capacity(rows);
+    let mut values = values.iter().copied().map(Some);
+    for (number, run) in runs.iter().enumerate() {
+        match number % 2 {
+            0 => all.extend(values.by_ref().take(*run)),
+            _ => all.resize(all.len() + run, None),
+        }
+    }
+    all
 }
 
 fn second_differences(deltas: impl Iterator<Item = i64>) -> impl Iterator<Item = i64> {
@@ -168,7 +233,10 @@ mod tests {
     fn bytes(values: &[Option<i64>]) -> Vec<u8> {
         let mut out = Vec::new();
         encode(values, &mut out);
-        assert_eq!(decode(&out, values.len()).as_deref(), Some(values));
+        let rows = values.len();
+        let decoded = Column::decode(&out, rows).unwrap();
+        (0..rows).for_each(|row| assert_eq!(decoded.get(row), values[row]));
+        assert_eq!(decoded.into_values(rows), values);
         out
     }
 
@@ -230,8 +298,8 @@ mod tests {
 
         #[test]
         fn nonsense_is_refused_or_has_as_many_rows(bytes: Vec<u8>, rows in 0_usize..700) {
-            if let Some(values) = decode(&bytes, rows) {
-                assert_eq!(values.len(), rows);
+            if let Some(column) = Column::decode(&bytes, rows) {
+                assert_eq!(column.into_values(rows).len(), rows);
             }
         }
     }

@@ -232,7 +232,7 @@ fn salvage(
             let opened = opener.page(&body, group, number)?;
             let Some((page, columns)) = page.zip(opened) else { continue };
             let values: Option<Vec<_>> =
-                (0..columns.count()).map(|index| columns.column(index, group.height())).collect();
+                (0..columns.count()).map(|index| columns.values(index, group.height())).collect();
             if let Some(values) = values {
                 builder.page(&Arc::new(page), &values)?;
             }

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::layout::{Page, PageId};
 use crate::record::{
     FILE_HEADER_BYTES, FORMAT, MAX_HEAD_BYTES, Record, RecordKind, file_format, file_header,
-    overhead, put_record, record_at, walk,
+    is_sound, known_record, overhead, put_record, record_at, walk,
 };
 
 /// A resolution that is kept.
@@ -128,12 +128,13 @@ pub(crate) struct Meta {
 impl Meta {
     /// Where it ends.
     pub(crate) fn end(&self) -> u64 {
-        self.offset + self.head_length + self.body_length
+        self.offset.saturating_add(self.head_length).saturating_add(self.body_length)
     }
 
     /// The chunk's head, and where its body begins.
     pub(crate) fn head(&self, file: &dyn Source) -> std::io::Result<Option<(ChunkHead, u64)>> {
-        let record = unless_broken(record_at(file, self.offset, self.end()))?.flatten();
+        let record = known_record(file, self.offset, self.head_length, self.end());
+        let record = unless_broken(record)?.flatten();
         Ok(record.and_then(|record| {
             let head = ChunkHead::decode(&record.head, record.body_length)?;
             Some((head, record.body_offset))
@@ -376,7 +377,7 @@ pub(crate) fn read_page(file: &dyn Source, offset: u64) -> std::io::Result<Optio
     let decode = || {
         let mut head = Input(&record.head);
         head.fixed_u64()?;
-        if head.fixed_u32()? != crc32fast::hash(&body) {
+        if !is_sound(crc32fast::hash(&body), head.fixed_u32()?) {
             return None;
         }
         let mut input = Input(&body);

@@ -8,6 +8,9 @@ use crate::column::Values;
 use crate::layout::{Kind, Page};
 use crate::summary::{Summary, Term, each_ratio, each_row, from_columns, rollup_columns};
 
+/// Most values of a group. A block of 1,440 rows of 32,768 series has a third of it; more is damage, or made to do harm.
+const MAX_CELLS: usize = 1 << 27;
+
 /// A series' page and its position in it.
 pub(crate) type Place = (usize, usize);
 
@@ -24,7 +27,7 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Opens a group. None when its axis is damaged: then nothing of it means anything.
+    /// Opens a group. None when its axis is damaged, or when it claims too much: then nothing of it means anything.
     pub(crate) fn open(
         tier: u8,
         head: &'a GroupHead,
@@ -32,6 +35,10 @@ impl<'a> Group<'a> {
         pages: Vec<Option<Arc<Page>>>,
         opener: &mut Opener,
     ) -> io::Result<Option<Self>> {
+        let series: usize = pages.iter().flatten().map(|page| page.series.len()).sum();
+        if head.height().saturating_mul(series) > MAX_CELLS {
+            return Ok(None);
+        }
         let axis = opener.axis(body, head)?;
         Ok(axis.map(|axis| {
             let opened = pages.iter().map(|_| None).collect();
@@ -60,7 +67,7 @@ impl<'a> Group<'a> {
     ) -> io::Result<Option<Values>> {
         let height = self.head.height();
         let columns = self.columns(page, opener)?;
-        Ok(columns.and_then(|columns| columns.column(position, height)))
+        Ok(columns.and_then(|columns| columns.values(position, height)))
     }
 
     /// What each row says of a series; empty where it says nothing. None when damaged.

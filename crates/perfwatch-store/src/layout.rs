@@ -134,8 +134,8 @@ impl Page {
     /// What [`Page::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let count = input.length()?;
-        let mut series = Vec::new();
+        let count = input.length().filter(|count| *count <= LARGE_PAGE)?;
+        let mut series = Vec::with_capacity(count);
         for _ in 0..count {
             let name = input.text()?.into();
             let kind = match input.byte()? {

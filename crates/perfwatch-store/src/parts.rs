@@ -12,6 +12,10 @@ use crate::layout::Page;
 use crate::plan::Plan;
 use crate::reader::Reader;
 
+/// Ranges that are nearer than this are announced as one, for the system reads whole pages. It is also what is read beyond
+/// a chunk's head, where the times of its rows are.
+const NEAR_BYTES: u64 = 4096;
+
 /// The files of a store.
 pub(crate) type Files = BTreeMap<FileName, Arc<FileIndex>>;
 
@@ -31,7 +35,7 @@ pub(crate) fn chunks_of(
 }
 
 /// The chunks that answer, oldest first, each raw row by one chunk: of blocks and rollups before what they were made
-/// from, and of two that stand for the same rows the one that was written later.
+/// from, of memory before what was committed of it, and of two that stand for the same rows the one that was written later.
 pub(crate) fn choose(plan: &Plan, files: &Files, memory: &[Arc<Chunk>]) -> Vec<Part> {
     let mut covered = BTreeMap::new();
     let mut parts: Vec<(u64, Part)> = Vec::new();
@@ -44,18 +48,21 @@ pub(crate) fn choose(plan: &Plan, files: &Files, memory: &[Arc<Chunk>]) -> Vec<P
     };
     for tier in (0..=plan.tier).rev() {
         for hot in [false, true] {
+            if (tier, hot) == (0, true) {
+                // Whoever writes has in memory what its hot file has, to make a block of it.
+                for chunk in memory.iter().rev() {
+                    if let Some(times) = chunk.head.times() {
+                        let seqs = (chunk.head.first_seq, chunk.head.last_seq);
+                        take(seqs, times, Part::Memory(Arc::clone(chunk)));
+                    }
+                }
+            }
             let of_kind =
                 |(name, _): &(FileName, &Meta)| matches!(name.kind, FileKind::Hot(_)) == hot;
             for (name, meta) in chunks_of(files, tier).rev().filter(of_kind) {
                 let times = (meta.min_time, meta.max_time);
                 take((meta.first_seq, meta.last_seq), times, Part::File(name, *meta));
             }
-        }
-    }
-    for chunk in memory.iter().rev() {
-        if let Some(times) = chunk.head.times() {
-            let seqs = (chunk.head.first_seq, chunk.head.last_seq);
-            take(seqs, times, Part::Memory(Arc::clone(chunk)));
         }
     }
     parts.sort_by_key(|(first, _)| *first);
@@ -136,7 +143,7 @@ impl<'a> Sources<'a> {
             if let Part::File(name, meta) = part
                 && let Some(file) = self.files.get(name)
             {
-                file.will_need(meta.offset, meta.head_length);
+                file.will_need(meta.offset, meta.head_length + NEAR_BYTES);
             }
         }
         let mut open = Vec::with_capacity(parts.len());
@@ -153,9 +160,15 @@ impl<'a> Sources<'a> {
                         continue;
                     };
                     let Some((head, body_offset)) = meta.head(&**file)? else { continue };
+                    let mut ahead = Ahead {
+                        file: &**file,
+                        from: body_offset,
+                        to: body_offset + NEAR_BYTES,
+                        told: true,
+                    };
                     for group in &head.groups {
                         let (start, length) = group.axis_extent();
-                        file.will_need(body_offset + start, length);
+                        ahead.add(body_offset + start, length);
                         for (number, id) in group.pages().enumerate() {
                             let list = reader.page(index, &**file, id, (self.indexes, disk))?;
                             let wanted =
@@ -163,16 +176,46 @@ impl<'a> Sources<'a> {
                             if let Some((start, length)) =
                                 group.page_extent(number).filter(|_| wanted)
                             {
-                                file.will_need(body_offset + start, length);
+                                ahead.add(body_offset + start, length);
                             }
                             opened.lists.push(list);
                         }
                     }
+                    ahead.tell();
                     (opened.head, opened.body_offset) = (Some(head), body_offset);
                 }
             }
             open.push(opened);
         }
         Ok(open)
+    }
+}
+
+/// A range of a file that is about to be announced, and grows while the next one is near.
+struct Ahead<'a> {
+    file: &'a dyn Source,
+    from: u64,
+    to: u64,
+    /// Whether it was announced before.
+    told: bool,
+}
+
+impl Ahead<'_> {
+    fn add(&mut self, start: u64, length: u64) {
+        let end = start.saturating_add(length);
+        if end <= self.to {
+            return;
+        }
+        if self.told || start > self.to.saturating_add(NEAR_BYTES) {
+            self.tell();
+            (self.from, self.told) = (start, false);
+        }
+        self.to = end;
+    }
+
+    fn tell(&mut self) {
+        if !self.told {
+            self.file.will_need(self.from, self.to - self.from);
+        }
     }
 }

@@ -100,14 +100,21 @@ impl Plan {
 
     /// Merges what rows say into the points.
     pub(crate) fn put(&self, points: &mut [Summary], times: &[i64], summaries: &[Summary]) {
-        for (time, summary) in times.iter().zip(summaries) {
-            let Some(since) = time.checked_sub(self.from).filter(|since| *since >= 0) else {
-                continue;
-            };
-            if let Some(point) = points.get_mut((since / self.step) as usize) {
+        let mut step: Option<(i64, usize)> = None;
+        for (time, summary) in times.iter().zip(summaries).filter(|(_, one)| one.count > 0) {
+            // Most rows are in the step of the row before, and to divide costs as much as to merge.
+            let is_in = |begins: i64| (begins..begins.saturating_add(self.step)).contains(time);
+            step = step.filter(|(begins, _)| is_in(*begins)).or_else(|| self.step_of(*time));
+            if let Some(point) = step.and_then(|(_, place)| points.get_mut(place)) {
                 point.merge(summary);
             }
         }
+    }
+
+    /// When the step begins that a time is in, and its number.
+    fn step_of(&self, time: i64) -> Option<(i64, usize)> {
+        let since = time.checked_sub(self.from).filter(|since| *since >= 0)?;
+        Some((time - since % self.step, usize::try_from(since / self.step).ok()?))
     }
 }
 

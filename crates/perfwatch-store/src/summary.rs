@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::chunk::{Axis, Columns};
-use crate::column::Values;
+use crate::column::{Column, Values};
 use crate::layout::Kind;
 
 /// A fall of a 32-bit counter is a wrap when it grew by less than this across 2^32, else a reset.
@@ -237,42 +237,67 @@ pub(crate) fn from_columns(
     columns: &Columns,
     first: usize,
 ) -> Option<Vec<Summary>> {
-    let height = axis.times.len();
-    let mut cells = Vec::new();
-    for index in 0..rollup_columns(kind) {
-        cells.push(columns.column(first + index, height)?);
+    let rows = axis.times.len();
+    match kind {
+        Kind::Counter | Kind::Counter32 => counters(&cells(columns, first, rows)?, axis),
+        _ => gauges(&cells(columns, first, rows)?, axis),
     }
-    let mut last = 0_i64;
-    let mut summaries = Vec::with_capacity(height);
-    for row in 0..height {
-        let cell =
-            |index: usize| cells.get(index).and_then(|column| column.get(row).copied().flatten());
-        let Some(missed) = cell(0) else {
+}
+
+fn cells<const COUNT: usize>(
+    columns: &Columns,
+    first: usize,
+    rows: usize,
+) -> Option<[Column; COUNT]> {
+    let cells: Option<Vec<_>> =
+        (first..first + COUNT).map(|index| columns.column(index, rows)).collect();
+    cells?.try_into().ok()
+}
+
+fn gauges(cells: &[Column; GAUGE_COLUMNS], axis: &Axis) -> Option<Vec<Summary>> {
+    let [missed, least, spread, above, uncovered] = cells;
+    let mut summaries = Vec::with_capacity(axis.times.len());
+    for (row, covered) in axis.covered.iter().enumerate() {
+        let Some(missed) = missed.get(row) else {
             summaries.push(Summary::default());
             continue;
         };
         let count = axis.rows_of(row).wrapping_sub(missed as u64);
-        let covered = axis.covered.get(row).copied().unwrap_or_default();
-        summaries.push(if cells.len() == COUNTER_COLUMNS {
-            let increments = count.wrapping_sub(cell(1)? as u64);
-            let increase = cell(2)?;
-            last = last.wrapping_add(increase).wrapping_add(cell(3)?);
-            let moved = cell(4).zip(cell(5)).zip(cell(6));
-            let (min, max, covered) = match moved {
-                Some(((min, spread), uncovered)) => {
-                    (min, min.wrapping_add(spread), covered.wrapping_sub(uncovered as u64))
-                }
-                None => (i64::MAX, i64::MIN, 0),
-            };
-            let sum = i128::from(increase as u64);
-            Summary { count, increments, min, max, sum, covered, last }
-        } else {
-            let (min, spread, above) = (cell(1)?, cell(2)?, cell(3)?);
-            let sum = i128::from(min) * i128::from(count) + i128::from(above);
-            let covered = covered.wrapping_sub(cell(4)? as u64);
-            let max = min.wrapping_add(spread);
-            Summary { count, min, max, sum, covered, ..Summary::default() }
+        let (min, above) = (least.get(row)?, above.get(row)?);
+        summaries.push(Summary {
+            count,
+            min,
+            max: min.wrapping_add(spread.get(row)?),
+            sum: i128::from(min) * i128::from(count) + i128::from(above),
+            covered: covered.wrapping_sub(uncovered.get(row)? as u64),
+            ..Summary::default()
         });
+    }
+    Some(summaries)
+}
+
+fn counters(cells: &[Column; COUNTER_COLUMNS], axis: &Axis) -> Option<Vec<Summary>> {
+    let [missed, unmoved, increase, jump, least, spread, uncovered] = cells;
+    let mut last = 0_i64;
+    let mut summaries = Vec::with_capacity(axis.times.len());
+    for (row, covered) in axis.covered.iter().enumerate() {
+        let Some(missed) = missed.get(row) else {
+            summaries.push(Summary::default());
+            continue;
+        };
+        let count = axis.rows_of(row).wrapping_sub(missed as u64);
+        let increments = count.wrapping_sub(unmoved.get(row)? as u64);
+        let increase = increase.get(row)?;
+        last = last.wrapping_add(increase).wrapping_add(jump.get(row)?);
+        let moved = least.get(row).zip(spread.get(row)).zip(uncovered.get(row));
+        let (min, max, covered) = match moved {
+            Some(((min, spread), uncovered)) => {
+                (min, min.wrapping_add(spread), covered.wrapping_sub(uncovered as u64))
+            }
+            None => (i64::MAX, i64::MIN, 0),
+        };
+        let sum = i128::from(increase as u64);
+        summaries.push(Summary { count, increments, min, max, sum, covered, last });
     }
     Some(summaries)
 }

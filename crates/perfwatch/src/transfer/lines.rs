@@ -237,8 +237,8 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> anyhow::Result<Vec<SectionRow>> {
-        let mut rows = Rows::new(text.as_bytes())?;
+    fn read(text: impl AsRef<[u8]>) -> anyhow::Result<Vec<SectionRow>> {
+        let mut rows = Rows::new(text.as_ref())?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             all.push(row);
@@ -326,7 +326,47 @@ mod tests {
         assert!(error.contains("line 1: longer than"), "{error}");
     }
 
+    /// An export of each shape.
+    const EXPORTS: [&str; 3] = [
+        concat!(
+            "{\"perfwatch_export\":1}\n",
+            r#"{"time":"2026-11-23T03:12:05.123Z","section":"disk","covered_ns":5000000000,"#,
+            r#""values":{"disk.devices.read_bytes{device=\"sda\"}":18446744073709551615}}"#,
+            "\n"
+        ),
+        concat!(
+            "perfwatch_export,1\ntime,section,covered_ns,series,value\n",
+            "2026-11-23T03:12:05.000Z,disk,0,\"disk.devices.read_bytes{device=\"\"sda\"\"}\",1\n",
+            "2026-11-23T03:12:05.000Z,cpu,0,\"cpu.usage_percent\",-1.5\n"
+        ),
+        concat!(
+            "# TYPE perfwatch_disk_devices_read_bytes counter\n",
+            "perfwatch_disk_devices_read_bytes_total{device=\"sda\"} 1 1795403525.123\n",
+            "# EOF\n"
+        ),
+    ];
+
+    #[test]
+    fn an_export_of_each_shape_is_read() {
+        EXPORTS.iter().for_each(|export| assert!(!read(export).unwrap().is_empty()));
+    }
+
     proptest! {
+        /// What almost is an export gets further than what is none at all.
+        #[test]
+        fn exports_with_bytes_changed_never_panic(
+            export in prop::sample::select(EXPORTS.to_vec()),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..4, any::<Vec<u8>>()), 1..5),
+        ) {
+            let mut bytes = export.as_bytes().to_vec();
+            for (at, gone, new) in changes {
+                let at = at.index(bytes.len() + 1);
+                let end = bytes.len().min(at + gone);
+                bytes.splice(at..end, new);
+            }
+            let _ = read(&bytes);
+        }
+
         #[test]
         fn nonsense_never_panics(text: String, words in prop::collection::vec(prop::sample::select(vec![
             "2026-11-23T03:12:05Z", ",", "cpu", "\"", "\"\"", "cpu.usage_percent", "1", "-", ".5", "{", "}", ":", "[",

@@ -436,6 +436,47 @@ fn csv_has_the_numbers_of_the_json() {
     assert!(expected > 100 && lines.next().is_none());
 }
 
+/// What stands beside an answer of CSV.
+fn csv_warnings(server: &Server, question: &str) -> Vec<String> {
+    let headers = format!("Host: {}\r\nAccept: text/csv\r\n", server.address);
+    let (status, head, csv) = server.request("GET", &format!("/api/v1/{question}"), &headers);
+    assert!(status == 200 && csv.starts_with("time,series,"), "{status} {head}: {csv}");
+    let warnings = head.lines().filter_map(|line| line.strip_prefix("perfwatch-warning: "));
+    warnings.map(str::to_owned).collect()
+}
+
+#[test]
+fn csv_is_warned_of_beside_it() {
+    let (server, snapshots) = quiet_history(4);
+    let to = step_of(&snapshots[snapshots.len() - 1]);
+    let range = format!("from={}&to={to}&step=500ms", step_of(&snapshots[0]));
+    let question = |select: &str| format!("series?select={}&{range}", encoded(select));
+    assert_eq!(csv_warnings(&server, &question("memory.*")), [""; 0]);
+    let both = format!("{}&select=no.such", question("memory.used"));
+    assert_eq!(
+        csv_warnings(&server, &both),
+        ["memory.used: no such metric", "no.such: no such metric"]
+    );
+    // What would end a header or is no letter of one.
+    assert_eq!(
+        csv_warnings(&server, &question("é.such\r\nx: y")),
+        ["?.such??x: y: no such metric"]
+    );
+    let data = server.stopped();
+    let hot = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().path());
+    for path in hot.filter(|path| path.extension().is_some_and(|kind| kind == "hot")) {
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    let server = Server::start_in(data, &strs(&recorded("server128")));
+    let all = question("*");
+    let warnings = csv_warnings(&server, &all);
+    assert!(warnings.iter().any(|one| one.ends_with("damaged pieces of the files were left out")));
+    assert_eq!(ask(&server, &all)["warnings"], json!(warnings));
+}
+
 #[test]
 fn a_start_is_told_with_version_and_interval() {
     let (server, snapshots) = quiet_history(1);
@@ -910,13 +951,14 @@ fn contents(data: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn files_of_a_newer_version_are_left_as_they_are_and_serving_goes_on_in_memory() {
+    let newer: u32 = perfwatch_store::FORMAT + 1;
     let (server, _) = quiet_history(2);
     let data = server.stopped();
     for (name, mut bytes) in
         contents(data.path()).into_iter().filter(|(name, _)| name.ends_with("hot"))
     {
         assert_eq!(bytes[12..16], crc32(&bytes[..12]).to_le_bytes());
-        bytes[8..12].copy_from_slice(&3_u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&newer.to_le_bytes());
         let checksum = crc32(&bytes[..12]).to_le_bytes();
         bytes[12..16].copy_from_slice(&checksum);
         fs::write(data.path().join(name), bytes).unwrap();
@@ -925,7 +967,10 @@ fn files_of_a_newer_version_are_left_as_they_are_and_serving_goes_on_in_memory()
     let output = query(data.path(), &["cpu.user"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("format 3") && said.contains("use the newer perfwatch"), "{said}");
+    assert!(
+        said.contains(&format!("format {newer}")) && said.contains("use the newer perfwatch"),
+        "{said}"
+    );
     let config = config(COMMIT_EVERY_SECOND);
     let server = Server::start_in(data, &["--config", config.path().to_str().unwrap()]);
     let recording = Recording::start(&server);

@@ -14,6 +14,7 @@ mod flood;
 mod history;
 mod http;
 mod live;
+mod memory;
 mod package;
 mod parity;
 mod perf;
