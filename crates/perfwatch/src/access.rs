@@ -28,7 +28,7 @@ pub(crate) use passwords::{MAX_HASHES, hash as hash_password};
 pub(crate) use secret::{Digest, Secret};
 pub(crate) use throttle::Source;
 
-use accounts::Stamp;
+use accounts::{Stamp, User};
 use passwords::Hashing;
 use secret::{hexadecimal, new_secret, random};
 use sessions::Sessions;
@@ -132,6 +132,8 @@ pub(crate) struct Access {
     /// How the file looked when it was read last; held while it is read or changed.
     stamp: Mutex<Stamp>,
     state: Mutex<State>,
+    /// Held by who changes the file: however long a disk takes, one thread alone waits for it.
+    changing: Arc<tokio::sync::Mutex<()>>,
     hashing: Hashing,
     /// Told when anything ended.
     ended: Sender<()>,
@@ -160,6 +162,7 @@ impl Access {
             file: AccountsFile::of(data),
             stamp: Mutex::default(),
             state: Mutex::default(),
+            changing: Arc::default(),
             hashing: Hashing::default(),
             ended: Sender::new(()),
             audit: Audit::start(data)?,
@@ -286,12 +289,15 @@ impl Access {
         }
         let hash = self.hashing.hash(password).await?;
         let (name, kept) = (user.to_owned(), hash.clone());
-        self.change(move |accounts| {
-            if !accounts.users.is_empty() {
-                return Err(AccountsError::AlreadySetUp);
-            }
-            accounts.add_user(&name, Role::Admin, kept)
-        })
+        self.change(
+            move |accounts| {
+                if !accounts.users.is_empty() {
+                    return Err(AccountsError::AlreadySetUp);
+                }
+                accounts.add_user(&name, Role::Admin, kept)
+            },
+            None,
+        )
         .await?;
         self.audit.say(Action::Setup, Some(user), source);
         self.begin_session(user, &hash)
@@ -305,14 +311,19 @@ impl Access {
         source: Source,
     ) -> Result<(), Refused> {
         let Caller::User { name, session, .. } = caller else { return Err(Refused::Wrong) };
-        self.check_password(name, current, source, Action::LoginFailed).await?;
+        let known = self.check_password(name, current, source, Action::LoginFailed).await?;
         let hash = self.hashing.hash(new).await?;
         // Before the file changes, which would end this session as well.
         let (owner, stays) = (name.clone(), *session);
-        let access = Arc::clone(self);
-        let changed =
-            move || access.change_now(|accounts| accounts.set_password(&owner, hash), Some(stays));
-        joined(spawn_blocking(changed).await)?;
+        let change = move |accounts: &mut Accounts| {
+            // Somebody may have set another meanwhile, to lock out who knows this one.
+            let stands = |user: &User| user.hash.reveal() == known.reveal();
+            if !accounts.user(&owner).is_some_and(stands) {
+                return Err(AccountsError::Superseded);
+            }
+            accounts.set_password(&owner, hash)
+        };
+        self.change(change, Some(stays)).await?;
         self.audit.say(Action::PasswordChanged, Some(name), source);
         Ok(())
     }
@@ -346,7 +357,7 @@ impl Access {
             last_used_ms: None,
         };
         let kept = token.clone();
-        self.change(move |accounts| accounts.add_token(kept)).await?;
+        self.change(move |accounts| accounts.add_token(kept), None).await?;
         let who = caller.name();
         self.audit.note(Entry::new(Action::TokenMade, who.as_deref(), &source).to(&token.name));
         Ok((secret, token))
@@ -360,19 +371,26 @@ impl Access {
         source: Source,
     ) -> Result<(), Refused> {
         let removed = id.to_owned();
-        let name = self.change(move |accounts| accounts.remove_token(&removed)).await?;
+        let name = self.change(move |accounts| accounts.remove_token(&removed), None).await?;
         let who = caller.name();
         self.audit.note(Entry::new(Action::TokenRemoved, who.as_deref(), &source).to(name));
         Ok(())
     }
 
-    /// Changes the file, on a thread that may wait for the disk.
+    /// Changes the file, on a thread that may wait for the disk. `stays`: the session that does not end.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut Accounts) -> Result<T, AccountsError> + Send + 'static,
+        stays: Option<Digest>,
     ) -> Result<T, AccountsError> {
         let access = Arc::clone(self);
-        joined(spawn_blocking(move || access.change_now(change, None)).await)
+        let turn = Arc::clone(&self.changing).lock_owned().await;
+        let changed = spawn_blocking(move || {
+            // Kept when whoever asked has gone away.
+            let _turn = turn;
+            access.change_now(change, stays)
+        });
+        joined(changed.await)
     }
 
     fn change_now<T>(
@@ -381,6 +399,10 @@ impl Access {
         stays: Option<Digest>,
     ) -> Result<T, AccountsError> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is not there would count as no users, and be written as such.
+        if self.file.stamp().is_none() && !self.state().accounts.users.is_empty() {
+            return Err(self.file.gone());
+        }
         let (done, accounts) = self.file.change(change)?;
         *stamp = self.file.stamp();
         self.install(accounts, stays);
@@ -488,6 +510,48 @@ mod tests {
     /// So many users with one password, and tries from so many sources.
     const USERS: u32 = 20;
     const TRIES: u32 = 200;
+
+    const PASSWORD: &str = "correct horse";
+
+    /// One user, `ada`, who is logged in.
+    async fn logged_in(data: &Path) -> (Arc<Access>, Caller) {
+        let hash = hash_password(PASSWORD).unwrap();
+        let add = |accounts: &mut Accounts| accounts.add_user("ada", Role::Admin, hash);
+        AccountsFile::of(data).change(add).unwrap();
+        let access = Access::start(data, false).unwrap();
+        let login = access.log_in("ada", PASSWORD.to_owned().into(), Source::Local).await.unwrap();
+        (access, login.caller)
+    }
+
+    #[tokio::test]
+    async fn who_knows_an_earlier_password_cannot_undo_a_later_one() {
+        let data = tempfile::tempdir().unwrap();
+        let (access, ada) = logged_in(data.path()).await;
+        let passwords = (PASSWORD.to_owned().into(), "another horse".to_owned().into());
+        let mut changing = Box::pin(access.change_password(&ada, passwords, Source::Local));
+        // The password is being checked.
+        tokio::select! {
+            biased;
+            changed = &mut changing => panic!("{changed:?}"),
+            () = std::future::ready(()) => {}
+        }
+        let reset = hash_password("nobody knows").unwrap();
+        let file = AccountsFile::of(data.path());
+        file.change(|accounts| accounts.set_password("ada", reset.clone())).unwrap();
+        assert!(matches!(changing.await, Err(Refused::Accounts(AccountsError::Superseded))));
+        let Found::Accounts(accounts) = file.load().unwrap() else { panic!("there are accounts") };
+        assert_eq!(accounts.user("ada").unwrap().hash.reveal(), reset.reveal());
+    }
+
+    #[tokio::test]
+    async fn accounts_whose_file_is_gone_are_not_overwritten_with_none() {
+        let data = tempfile::tempdir().unwrap();
+        let (access, ada) = logged_in(data.path()).await;
+        std::fs::remove_file(AccountsFile::of(data.path()).path()).unwrap();
+        access.make_token("x", Scope::Read, &ada, Source::Local).await.unwrap_err();
+        assert!(!access.needs_setup());
+        assert!(access.pass(ada).is_valid());
+    }
 
     #[tokio::test]
     async fn a_user_who_is_not_there_is_refused_as_slowly_as_one_who_is() {

@@ -106,7 +106,7 @@ pub(crate) fn series(
             Some(one.series(one.view.points(summaries)))
         })
         .collect();
-    let begins = |point: usize| (answer.from + answer.step * point as i64) / MS;
+    let begins = |point: usize| start(&answer, point) / MS;
     let mut warnings = warnings(&answer);
     warnings.extend(selectors.iter().filter_map(Selector::no_such_metric));
     Ok(History {
@@ -116,6 +116,12 @@ pub(crate) fn series(
         series,
         warnings,
     })
+}
+
+/// When a step begins. How far it is from the first may be more than fits, when that was long before the epoch; the
+/// sum is not.
+fn start(answer: &Answer, point: usize) -> i64 {
+    answer.from.wrapping_add(answer.step.wrapping_mul(point as i64))
 }
 
 fn bounds(range: &Range) -> (i64, i64) {

@@ -353,7 +353,10 @@ fn opening_does_not_hold_up_a_sample() {
     assert_eq!(metrics.overview.error.as_deref(), Some("counters are being opened"));
     assert!(metrics.overview.unsupported_events.is_empty());
     fake.work_off();
-    assert_eq!(ticks.next().overview.error.as_deref(), Some("no interval has ended since the last sample"));
+    assert_eq!(
+        ticks.next().overview.error.as_deref(),
+        Some("no interval has ended since the last sample")
+    );
     all_but(&ticks.next(), 2, &[]);
     // Dropped while the background is at work: what that opens is closed.
     fake.set_online([0, 1, 2]);

@@ -119,6 +119,9 @@ pub(crate) enum Error {
     /// The name is none.
     #[error("{0}")]
     BadName(&'static str),
+    /// Another password was set while this one was checked.
+    #[error("the password was changed meanwhile")]
+    Superseded,
     /// Setting up is over: there are users.
     #[error("there are users already")]
     AlreadySetUp,
@@ -253,6 +256,12 @@ impl AccountsFile {
         struct Version {
             version: u32,
         }
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        // As the history has it: whoever may write there makes users of their own.
+        if fs::metadata(dir).is_ok_and(|dir| dir.mode() & 0o022 != 0) {
+            let why = "others may write to its directory (chmod 700 mends that)";
+            return Err(self.error(io::Error::new(io::ErrorKind::PermissionDenied, why)));
+        }
         let bytes = match files::read(&self.path, MAX_FILE_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -305,6 +314,11 @@ impl AccountsFile {
         Ok((done, accounts))
     }
 
+    /// Of a file that was there.
+    pub(crate) fn gone(&self) -> Error {
+        self.error(io::Error::new(io::ErrorKind::NotFound, "the file of accounts is gone"))
+    }
+
     fn error(&self, source: io::Error) -> Error {
         Error::File { path: self.path.clone(), source }
     }
@@ -317,6 +331,8 @@ pub(crate) fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn hash() -> Secret {
@@ -342,6 +358,18 @@ mod tests {
         assert!(matches!(accounts.remove_user("a"), Err(Error::LastAdmin)));
         accounts.remove_user("v").unwrap();
         accounts.remove_user("a").unwrap();
+    }
+
+    #[test]
+    fn where_others_may_write_there_are_no_accounts() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = AccountsFile::of(dir.path());
+        let add = |accounts: &mut Accounts| accounts.add_user("a", Role::Admin, hash());
+        for (mode, usable) in [(0o777, false), (0o1777, false), (0o770, false), (0o755, true)] {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(file.load().is_ok(), usable, "{mode:o}");
+            assert_eq!(file.change(add).is_ok(), usable, "{mode:o}");
+        }
     }
 
     #[test]

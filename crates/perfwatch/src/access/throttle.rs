@@ -1,8 +1,8 @@
 //! Delays after wrong passwords: for each account and for each source, longer with each failure, never for good.
 //!
 //! A try counts as failed from when it begins until it is known not to be, so that many at once gain nothing. Where an
-//! account was logged in to from a source, the account's delay does not hold there: who fails on purpose elsewhere
-//! locks nobody out.
+//! account was logged in to from a source, neither's delay holds, but one for the two together: who fails on purpose
+//! elsewhere locks nobody out, nor who fails with other names behind the same proxy or on this host.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -69,12 +69,14 @@ enum Key {
     /// By the digest of its name, whether there is one or not.
     Account(Digest),
     Source(Source),
+    /// An account where it was logged in to.
+    Known(Digest, Source),
 }
 
 impl Key {
     fn max_delay(self) -> Duration {
         match self {
-            Self::Account(_) => MAX_ACCOUNT_DELAY,
+            Self::Account(_) | Self::Known(..) => MAX_ACCOUNT_DELAY,
             Self::Source(_) => MAX_SOURCE_DELAY,
         }
     }
@@ -104,13 +106,19 @@ impl Throttle {
     ) -> Result<(), Duration> {
         let account = Digest::of(user);
         let is_known = self.known.contains(&(account, source));
-        let (account, source) = (Key::Account(account), Key::Source(source));
-        let wait = delay(&self.sources, source, now);
-        let wait = if is_known { wait } else { wait.max(delay(&self.accounts, account, now)) };
+        let (account, source) = if is_known {
+            (Key::Known(account, source), None)
+        } else {
+            (Key::Account(account), Some(Key::Source(source)))
+        };
+        let of_source = source.map(|source| delay(&self.sources, source, now)).unwrap_or_default();
+        let wait = of_source.max(delay(&self.accounts, account, now));
         if !wait.is_zero() {
             return Err(wait);
         }
-        fail(&mut self.sources, source, now);
+        if let Some(source) = source {
+            fail(&mut self.sources, source, now);
+        }
         fail(&mut self.accounts, account, now);
         Ok(())
     }
@@ -119,6 +127,10 @@ impl Throttle {
     pub(crate) fn succeeded(&mut self, user: &str, source: Source) {
         let account = Digest::of(user);
         self.accounts.remove(&Key::Account(account));
+        self.accounts.remove(&Key::Known(account, source));
+        if self.known.contains(&(account, source)) {
+            return;
+        }
         // Other failures of this source stay: one account's password must not help to guess another's.
         take_back(&mut self.sources, Key::Source(source));
         if self.known.len() >= MAX_KNOWN {
@@ -129,7 +141,11 @@ impl Throttle {
 
     /// Says that a try came to no answer.
     pub(crate) fn undecided(&mut self, user: &str, source: Source) {
-        take_back(&mut self.accounts, Key::Account(Digest::of(user)));
+        let account = Digest::of(user);
+        if self.known.contains(&(account, source)) {
+            return take_back(&mut self.accounts, Key::Known(account, source));
+        }
+        take_back(&mut self.accounts, Key::Account(account));
         take_back(&mut self.sources, Key::Source(source));
     }
 }
@@ -159,8 +175,11 @@ fn fail(failures: &mut HashMap<Key, Failures>, key: Key, now: Instant) {
 }
 
 fn take_back(failures: &mut HashMap<Key, Failures>, key: Key) {
-    if let Some(known) = failures.get_mut(&key) {
-        known.count = known.count.saturating_sub(1);
+    let Some(known) = failures.get_mut(&key) else { return };
+    known.count = known.count.saturating_sub(1);
+    // Or tries that cost nothing would push real failures out.
+    if known.count == 0 {
+        failures.remove(&key);
     }
 }
 
@@ -210,7 +229,22 @@ mod tests {
                 throttle.succeeded("mine", source(1));
             }
         }
-        assert!(throttle.begin("mine", source(1), now).is_err());
+        assert!(throttle.begin("another", source(1), now).is_err());
+    }
+
+    #[test]
+    fn who_fails_at_its_source_with_other_names_locks_no_owner_out() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        throttle.begin("mine", source(1), now).unwrap();
+        throttle.succeeded("mine", source(1));
+        for number in 0..FREE_TRIES {
+            throttle.begin(&format!("user{number}"), source(1), now).unwrap();
+        }
+        assert!(throttle.begin("another", source(1), now).is_err());
+        for _ in 0..FREE_TRIES {
+            throttle.begin("mine", source(1), now).unwrap();
+        }
+        assert!(throttle.begin("mine", source(1), now).is_err(), "guessing is slow here as well");
     }
 
     #[test]

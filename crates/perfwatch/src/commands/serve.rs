@@ -30,8 +30,8 @@ use crate::ticker::{Pace, Ticker};
 /// How long clients may take to read why their stream ends.
 const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Small files that are replaced at a time.
-const MAX_FILE_CHANGES: usize = 1;
+/// Small files that are replaced at a time: the accounts and the settings.
+const MAX_FILE_CHANGES: usize = 2;
 
 /// How long an end waits for the disk. Then what was not written is lost, as in a power cut.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);

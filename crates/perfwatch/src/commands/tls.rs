@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -14,11 +14,10 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use ring::digest::{SHA256, digest};
-use rustix::fs::{Gid, Uid, fchown};
-use rustix::process::geteuid;
 
 use crate::cli::TlsInitArgs;
 use crate::config::Settings;
+use crate::files;
 
 /// How long a certificate holds: the most that Apple's systems accept of one.
 const VALID_DAYS: i64 = 825;
@@ -102,10 +101,7 @@ fn params(names: &[String], from: Date, until: Date) -> anyhow::Result<Certifica
 fn write(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
     let write = || -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
-        if geteuid().is_root() {
-            let dir = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
-            fchown(&file, Some(Uid::from_raw(dir.uid())), Some(Gid::from_raw(dir.gid())))?;
-        }
+        files::give_to_owner(&file, path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };

@@ -11,7 +11,7 @@ use perfwatch_store::{Answer, MAX_POINTS, Reader, Resolution, Result, Summary, T
 use serde::Serialize;
 
 use super::view::View;
-use super::{MS, Selected, ask, bounds, merged, resolution_ms, warnings};
+use super::{MS, Selected, ask, bounds, merged, resolution_ms, start, warnings};
 use crate::recorder::nanoseconds;
 use crate::selector::Selector;
 use crate::when::{Range, Shift};
@@ -132,8 +132,7 @@ pub(crate) fn compare(reader: &Reader, request: &Request<'_>) -> Result<Comparis
         }
         resolution = Resolution::Step(base.0.step);
     };
-    let starts: Vec<i64> =
-        (0..answer.points).map(|point| answer.from + answer.step * point as i64).collect();
+    let starts: Vec<i64> = (0..answer.points).map(|point| start(&answer, point)).collect();
     let mut pairs = pairs(request, &starts, answer.step);
     let paired_range = pairs.range(answer.step).unwrap_or(bounds(&request.other));
     let mut overlay = ask_for(paired_range, Resolution::Step(pairs.step))?;

@@ -95,6 +95,9 @@ impl From<Refused> for Problem {
             Refused::Failed(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "unexpected"),
             Refused::Accounts(error) => match error {
                 AccountsError::AlreadySetUp => problem(StatusCode::CONFLICT, "already-set-up"),
+                AccountsError::Superseded => {
+                    problem(StatusCode::UNAUTHORIZED, "wrong-credentials").challenge()
+                }
                 AccountsError::Absent(_) => problem(StatusCode::NOT_FOUND, "not-found"),
                 AccountsError::Exists | AccountsError::LastAdmin => {
                     problem(StatusCode::CONFLICT, "conflict")

@@ -249,7 +249,7 @@ impl Metrics {
             Value::Array(items) => {
                 items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect()
             }
-            Value::Number(_) | Value::Bool(_) => {
+            Value::Number(_) => {
                 let key = self.key(path).unwrap_or_else(|| panic!("not in the catalog: {path:?}"));
                 assert!(into.insert(key, value.clone()).is_none(), "twice: {path:?}");
                 return;
@@ -363,10 +363,8 @@ pub(crate) fn assert_history_equals(server: &Server, snapshots: &[Value]) -> (us
                     }
                     continue;
                 }
-                // What is true or false is kept as 1 or 0.
-                let number = value.as_bool().map(f64::from).or(value.as_f64());
                 for of in ["avg", "min", "max"] {
-                    assert_eq!(series[of][at].as_f64(), number, "{of} of {}", place());
+                    assert_eq!(series[of][at].as_f64(), value.as_f64(), "{of} of {}", place());
                 }
                 assert_eq!(series["count"][at].as_u64() == Some(0), value.is_null(), "{}", place());
             }
