@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: impl AsRef<[u8]>) -> anyhow::Result<Vec<SectionRow>> {
+    fn read(text: &(impl AsRef<[u8]> + ?Sized)) -> anyhow::Result<Vec<SectionRow>> {
         let mut rows = Rows::new(text.as_ref())?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
