@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn json_is_read_exactly() {
         let row = r#"{"time":"2026-11-23T03:12:05.123Z","section":"disk","covered_ns":5000000000,"values":{"disk.devices.read_bytes{device=\"a\\\"b\"}":18446744073709551615}}"#;
-        let rows = read(format!("{JSON}{row}\n")).unwrap();
+        let rows = read(&format!("{JSON}{row}\n")).unwrap();
         assert_eq!((rows[0].time, rows[0].covered), (1_795_403_525_123_000_000, 5_000_000_000));
         assert_eq!(rows[0].values[0].1 as u64, u64::MAX);
         assert_eq!(rows[0].values[0].0.key.labels, ["a\"b"]);
@@ -302,7 +302,7 @@ mod tests {
             )
         };
         let time = "2026-11-23T03:12:05.123Z";
-        assert!(read(row(time, "cpu", "cpu.usage_percent", "1.5")).is_ok());
+        assert!(read(&row(time, "cpu", "cpu.usage_percent", "1.5")).is_ok());
         for (text, says) in [
             (row("soon", "cpu", "cpu.usage_percent", "1"), "line 2: `soon` is no time"),
             (row(time, "memory", "cpu.usage_percent", "1"), "is not in the section `memory`"),
@@ -373,8 +373,8 @@ mod tests {
             "\n", "# TYPE ", "# EOF", "perfwatch_cpu_usage_percent", " ", "core=", "\\", "\\u", "gauge", "null",
         ]), 0..30)) {
             for start in ["", JSON, CSV, "# TYPE x gauge\n"] {
-                let _ = read(format!("{start}{text}"));
-                let _ = read(format!("{start}{}", words.concat()));
+                let _ = read(&format!("{start}{text}"));
+                let _ = read(&format!("{start}{}", words.concat()));
             }
         }
     }
