@@ -1077,7 +1077,7 @@ export interface components {
                     dtlb_mpki?: number | null;
                     /**
                      * Effective frequency
-                     * @description Cycles for each second that a CPU was busy, turbo and throttling included; cpu.frequency_mhz is what the governor says. Busy is what /proc/stat has as user, nice, system, irq and softirq of the CPUs counted on: not idle, iowait or steal. Null when they were busy for less than 50 ms each, for that clock has steps of 10 ms.
+                     * @description Cycles for each second that a CPU was busy, turbo and throttling included; cpu.frequency_mhz is what the governor says. Busy is what /proc/stat has as user, nice, system, irq and softirq of the CPUs counted on: not idle, iowait or steal, and not guests, whose cycles are not counted either. Null when they were busy for less than 50 ms each, for that clock has steps of 10 ms.
                      */
                     effective_ghz?: number | null;
                     /**
@@ -1164,7 +1164,7 @@ export interface components {
                         energy_joules?: number | null;
                         /**
                          * Power
-                         * @description Mean over the time between two samples. Most processors measure it, some estimate it from activity: good for comparing a host with itself, less so for comparing hosts. Null on the first sample and after the meter was reset.
+                         * @description Mean over the time between two samples. Some processors measure it, others estimate it from activity: good for comparing a host with itself, less so for comparing hosts. Null on the first sample and after the meter was reset.
                          */
                         watts?: number | null;
                     };
