@@ -52,7 +52,7 @@ CONNECTIONS = (1, 16)
 START_DEADLINE_SECONDS = 10
 SERIES = (
     "cpu.usage_percent",
-    "cpu.cores_usage_percent",
+    "cpu.per_core",
     "memory.used_bytes",
     "network.interfaces.*.bytes_recv_per_sec",
     "network.interfaces.*.bytes_sent_per_sec",
