@@ -334,7 +334,7 @@ fn an_answer_has_whole_steps_and_says_how_long_they_are() {
     let (first, last) = (time_ms(&snapshots[0]), time_ms(&snapshots[snapshots.len() - 1]));
     let from = last - 12_000;
     for (how, step) in
-        [("points=300", 1000), ("points=3", 5000), ("step=2s", 2000), ("step=250ms", 250)]
+        [("points=300", 1000), ("points=4", 5000), ("step=2s", 2000), ("step=250ms", 250)]
     {
         let answer =
             ask(&server, &format!("series?select=memory.*&from={from}&to={}&{how}", last + 1));
