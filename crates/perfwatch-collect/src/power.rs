@@ -209,7 +209,7 @@ impl Meters {
         source: &'static str,
         opened: Result<Opened, Error>,
     ) -> Result<Self, Error> {
-        let Opened { mut meters, problems } = opened?;
+        let Opened { mut meters, problems, .. } = opened?;
         meters.sort_by(|(a, _), (b, _)| a.cmp(b));
         if dies_show_the_package(host) {
             meters.dedup_by(|(domain, _), (first, _)| domain == first);
@@ -275,7 +275,31 @@ fn dies_show_the_package(host: &Host) -> bool {
 }
 
 /// What a source has.
+#[derive(Default)]
 struct Opened {
     meters: Vec<(Domain, Meter)>,
     problems: Vec<Problem>,
+    first_error: Option<Error>,
+}
+
+impl Opened {
+    /// Adds a domain's meter, or why it cannot be read.
+    fn add(&mut self, domain: Domain, meter: Result<Meter, Error>) {
+        match meter {
+            Ok(meter) => self.meters.push((domain, meter)),
+            Err(error) => {
+                self.problems.push(Problem::new(format!("domains.{}", domain.name), &error));
+                self.first_error.get_or_insert(error);
+            }
+        }
+    }
+
+    /// It, if it has a meter; else why the first one cannot be read, or that there is none.
+    fn if_any(mut self, none: &str) -> Result<Self, Error> {
+        match self.first_error.take() {
+            Some(error) if self.meters.is_empty() => Err(error),
+            None if self.meters.is_empty() => Err(Error::Unavailable(none.to_owned())),
+            _ => Ok(self),
+        }
+    }
 }

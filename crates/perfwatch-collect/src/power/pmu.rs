@@ -3,7 +3,7 @@
 //! these events.
 
 use super::{Domain, Meter, Opened};
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::host::Host;
 use crate::pmu::{DEVICES, Event, Pmu, Running, package_of};
 
@@ -45,8 +45,7 @@ pub(super) fn open(host: &Host) -> Result<Opened, Error> {
         return Err(Error::Unavailable("no power PMU".to_owned()));
     }
     let pmu = Pmu::read(host, "power")?;
-    let mut opened = Opened { meters: Vec::new(), problems: Vec::new() };
-    let mut first_error = None;
+    let mut opened = Opened::default();
     for (name, domain) in EVENTS {
         let Some((event, joules_per_count)) = energy_event(host, &pmu, name)? else { continue };
         // The platform is one, whichever package is asked: the first leads.
@@ -58,25 +57,11 @@ pub(super) fn open(host: &Host) -> Result<Opened, Error> {
                 "psys" => Domain::other(domain),
                 _ => package.part(domain),
             };
-            match pmu.count(host, &event, *cpu) {
-                Ok(running) => {
-                    let counter = EnergyCounter { running, joules_per_count };
-                    opened.meters.push((domain, Meter::Counter(counter)));
-                }
-                Err(error) => {
-                    opened.problems.push(Problem::new(format!("domains.{}", domain.name), &error));
-                    first_error.get_or_insert(error);
-                }
-            }
+            let counter = |running| Meter::Counter(EnergyCounter { running, joules_per_count });
+            opened.add(domain, pmu.count(host, &event, *cpu).map(counter));
         }
     }
-    match first_error {
-        Some(error) if opened.meters.is_empty() => Err(error),
-        None if opened.meters.is_empty() => {
-            Err(Error::Unavailable("the power PMU has no energy events".to_owned()))
-        }
-        _ => Ok(opened),
-    }
+    opened.if_any("the power PMU has no energy events")
 }
 
 /// An event that counts energy, and how much for each count.

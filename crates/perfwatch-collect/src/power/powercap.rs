@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::{Domain, Meter, Opened};
-use crate::error::{Error, Malformed, Problem};
+use crate::error::{Error, Malformed};
 use crate::host::{Host, KernelFile};
 use crate::parse::{number, shown};
 
@@ -88,8 +88,7 @@ fn grown(before: u64, now: u64, range: Option<u64>, elapsed: Duration) -> Option
 /// Opens the zones that are there. They count on from where the kernel stands, or else from 0: after another source, whose
 /// counters would seem to have grown.
 pub(super) fn open(host: &Host, from_kernel: bool) -> Result<Opened, Error> {
-    let mut opened = Opened { meters: Vec::new(), problems: Vec::new() };
-    let mut first_error = None;
+    let mut opened = Opened::default();
     for zone in host.sysfs_names(DIRECTORY)? {
         let Some(path) = zone.strip_prefix("intel-rapl:") else { continue };
         let name = |zone: &str| host.sysfs_text(&format!("{DIRECTORY}/{zone}/name"));
@@ -108,21 +107,9 @@ pub(super) fn open(host: &Host, from_kernel: bool) -> Result<Opened, Error> {
             before: None,
             total: (!from_kernel).then_some(0),
         };
-        match zone.peek() {
-            Ok(_) => opened.meters.push((domain, Meter::Zone(zone))),
-            Err(error) => {
-                opened.problems.push(Problem::new(format!("domains.{}", domain.name), &error));
-                first_error.get_or_insert(error);
-            }
-        }
+        opened.add(domain, zone.peek().map(|_| Meter::Zone(zone)));
     }
-    match first_error {
-        Some(error) if opened.meters.is_empty() => Err(error),
-        None if opened.meters.is_empty() => {
-            Err(Error::Unavailable("no intel-rapl zone in /sys/class/powercap".to_owned()))
-        }
-        _ => Ok(opened),
-    }
+    opened.if_any("no intel-rapl zone in /sys/class/powercap")
 }
 
 /// A zone that is in no other: a package, all dies of it together, or the platform.
