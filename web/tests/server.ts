@@ -47,6 +47,8 @@ export class Server {
       });
       child.on('exit', () => failed(new Error(`perfwatch ended:\n${log}`)));
     });
+    // The port is open before the first sample is there. Who is not logged in is told so at once.
+    while ((await fetch(`${this.url}/api/v1/snapshot`)).status === 503) await new Promise((later) => setTimeout(later, 20));
     return this.url;
   }
 
