@@ -2,7 +2,7 @@
 //!
 //! As psutil.disk_partitions: the types of /proc/filesystems that are not marked `nodev`, and zfs. Mounts of
 //! `none` and of loop devices are left out. The table is that of PID 1, whose mount namespace is the host's
-//! even when PerfWatch runs in one of its own; it is read again only when the kernel says that it changed.
+//! even when PerfWatch runs in one of its own; it is read again when the kernel says that it changed, and now and then.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
@@ -21,6 +21,10 @@ pub const MAX_PARTITIONS: usize = 512;
 
 /// A file system that takes longer to fail is paused.
 const SLOW: Duration = Duration::from_millis(100);
+
+/// How often the table is read though the kernel says nothing of a change: a file system that makes itself read-only after
+/// an error (ext4's `errors=remount-ro`) changes no mount.
+const READ_AGAIN: Duration = Duration::from_secs(30);
 
 /// First pause, and longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -107,6 +111,7 @@ pub(super) struct MountTable {
     mounts: Option<Vec<Asked>>,
     /// The table changed and could not be read since.
     unread: bool,
+    read_at: Instant,
     truncated: bool,
 }
 
@@ -149,6 +154,7 @@ impl MountTable {
             mount_ids: host.procfs("1/mountinfo"),
             mounts: None,
             unread: false,
+            read_at: Instant::now(),
             truncated: false,
         };
         // A failure shows itself again, and is reported, at the first tick.
@@ -174,12 +180,13 @@ impl MountTable {
     /// Reads the table if it changed. Mounts that stay keep their errands.
     fn refresh(&mut self) -> Result<(), Error> {
         let changed = self.table.changed() || std::mem::take(&mut self.unread);
-        if self.mounts.is_some() && !changed {
+        if self.mounts.is_some() && !changed && self.read_at.elapsed() < READ_AGAIN {
             return Ok(());
         }
         self.unread = true;
         let mut mounts = self.read_table()?;
         self.unread = false;
+        self.read_at = Instant::now();
         let root = |mount: &&mut Mount| matches!(mount.device.as_str(), "/dev/root" | "rootfs");
         for mount in mounts.iter_mut().filter(root) {
             mount.device = self.host.root_device().unwrap_or_else(|| mount.device.clone());
