@@ -356,7 +356,8 @@ pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
         if !matches!(line.first(), Some(b'a' | b'c' | b'o' | b'p' | b'w')) {
             continue;
         }
-        let slot = match words(line).next().unwrap_or_default() {
+        let end = memchr::memchr(b' ', line).unwrap_or(line.len());
+        let slot = match line.get(..end).unwrap_or_default() {
             b"pgpgin" => &mut into.pgpgin,
             b"pgpgout" => &mut into.pgpgout,
             b"pswpin" => &mut into.pswpin,

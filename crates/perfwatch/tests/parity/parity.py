@@ -14,7 +14,7 @@ values must lie between the two:
 - Latencies: the same bounds, of time and count. Null exactly when nothing completed.
 - Shares of CPU time: psutil's own percentages over the same window, give or take CPU_POINTS.
 
---load makes something to see: burnt CPU, a busy file, a busy network interface, sockets in every state that
+--load makes something to see: burnt CPU, a busy file, pages read back that were reclaimed, a busy network interface, sockets in every state that
 loopback can be brought to, in different numbers so that no two can be mixed up unseen.
 
 A fixture stands still: what psutil computes from DIR/t1/proc must be equal. Rates, CPU shares, sensors and
@@ -646,6 +646,41 @@ def keep_disk_busy(parent: int) -> None:
                 sum(pages[:: mmap.PAGESIZE])
 
 
+@contextlib.contextmanager
+def small_memory() -> Iterator[Path | None]:
+    """A control group of 16 MiB, or None where none can be made."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root) / f"pwparity{os.getpid()}"
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(16 * MIB))
+            except OSError:
+                group.rmdir()
+                continue
+            try:
+                yield group
+            finally:
+                group.rmdir()
+            return
+    print("parity: no memory cgroup; nothing may be read twice", file=sys.stderr)
+    yield None
+
+
+def keep_memory_short(parent: int, group: Path) -> None:
+    """Reads a file again and again that is larger than the memory it may have: what was reclaimed comes back."""
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    with tempfile.TemporaryFile(dir="/var/tmp") as file:
+        for _ in range(32):
+            file.write(os.urandom(MIB))
+        file.flush()
+        os.fsync(file.fileno())
+        while os.getppid() == parent:
+            for place in range(0, 32 * MIB, MIB):
+                os.pread(file.fileno(), MIB, place)
+                time.sleep(0.01)
+
+
 def keep_network_busy(parent: int, ready: Any) -> None:
     """An interface of our own, gone with its descriptor, with other numbers in each direction."""
     tunsetiff, siocgifflags, siocsifflags = 0x400454CA, 0x8913, 0x8914
@@ -674,10 +709,12 @@ def keep_network_busy(parent: int, ready: Any) -> None:
 
 
 @contextlib.contextmanager
-def workers() -> Iterator[None]:
+def workers(group: Path | None) -> Iterator[None]:
     context = multiprocessing.get_context("fork")
     ready, parent = context.Event(), os.getpid()
     jobs = [(burn, (parent, 0)), (burn, (parent, 10)), (keep_disk_busy, (parent,))]
+    if group:
+        jobs.append((keep_memory_short, (parent, group)))
     has_tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
     if has_tun:
         jobs.append((keep_network_busy, (parent, ready)))
@@ -816,7 +853,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         held = []
         if arguments.load:
-            stack.enter_context(workers())
+            stack.enter_context(workers(stack.enter_context(small_memory())))
             held = hold_sockets()  # after the workers: a socket that they share would not close
             time.sleep(SETTLE_SECONDS)
             require_states()
