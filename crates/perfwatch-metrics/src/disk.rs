@@ -223,8 +223,8 @@ metrics! {
         inodes_usage_percent: Option<f64> = Gauge(Percent) from "inodes_used / inodes_total",
         /// Read-only
         ///
-        /// Whether the host has it mounted so. ext4 and others make themselves read-only after an error: nothing tells
-        /// of that, so it shows after 30 s at most. Of the mount table, for statvfs tells of PerfWatch's own mounts, all of which
+        /// Whether the host has it mounted so. ext4 and others make themselves read-only after an error (which ext4 does not
+        /// tell between kernels 6.12 and 6.15): it shows after 30 s at most, a remount at once. Of the mount table, for statvfs tells of PerfWatch's own mounts, all of which
         /// systemd may have made read-only.
         read_only: bool = Gauge(Flag) from "/proc/1/mounts, else /proc/self/mounts",
     }

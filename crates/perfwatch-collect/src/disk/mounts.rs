@@ -23,7 +23,7 @@ pub const MAX_PARTITIONS: usize = 512;
 const SLOW: Duration = Duration::from_millis(100);
 
 /// How often the table is read though the kernel says nothing of a change: a file system that makes itself read-only after
-/// an error (ext4's `errors=remount-ro`) changes no mount.
+/// an error, as ext4 does, changes no mount.
 const READ_AGAIN: Duration = Duration::from_secs(30);
 
 /// First pause, and longest.
@@ -270,7 +270,7 @@ fn device_fstype(line: &[u8]) -> Option<Vec<u8>> {
 
 /// The file systems of a mount table that are on devices of `device_types`, in its order:
 /// `/dev/vda / ext4 rw,relatime 0 0`. A mount that is covered by a later one at the same place cannot be
-/// asked for and is left out.
+/// asked for and is left out. ext4 that no longer writes after an error stays `rw` and says `emergency_ro` since kernel 6.15.
 pub fn parse_mounts(
     text: &[u8],
     device_types: &BTreeSet<Vec<u8>>,
@@ -311,7 +311,7 @@ pub fn parse_mounts(
             name: text(&mountpoint),
             device: text(&device),
             fstype: text(fstype),
-            read_only: options.any(|option| option == b"ro"),
+            read_only: options.any(|option| matches!(option, b"ro" | b"emergency_ro")),
         }));
     }
     Ok(mounts.into_iter().flatten().collect())
@@ -360,10 +360,11 @@ mod tests {
     #[test]
     fn a_read_only_mount_says_so() {
         let types = [b"ext4".to_vec()].into();
-        let text = b"/dev/a /a ext4 ro,errors=remount-ro 0 0\n/dev/b /b ext4 rw,errors=remount-ro 0 0\n/dev/c /c ext4\n";
+        let text = b"/dev/a /a ext4 ro,errors=remount-ro 0 0\n/dev/b /b ext4 rw,errors=remount-ro 0 0\n/dev/c /c ext4\n\
+                     /dev/d /d ext4 rw,relatime,emergency_ro 0 0\n";
         let mounts = parse_mounts(text, &types).unwrap();
         let read_only: Vec<_> = mounts.iter().map(|mount| mount.read_only).collect();
-        assert_eq!(read_only, [true, false, false]);
+        assert_eq!(read_only, [true, false, false, true]);
     }
 
     #[test]
