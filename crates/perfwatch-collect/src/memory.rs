@@ -13,7 +13,7 @@ use perfwatch_metrics::memory::{HostMemory, MeminfoName, MemoryMetrics};
 use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{Host, KernelFile};
-use crate::parse::{lines, second_number, set_text, shown, words};
+use crate::parse::{lines, second_number, set_text, shown};
 use crate::rate::{per_second, percent};
 use crate::rows::Rows;
 

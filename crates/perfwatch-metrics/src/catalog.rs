@@ -19,6 +19,7 @@ use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
 use crate::resctrl::MonitorMetrics;
@@ -43,6 +44,8 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         HostTraffic::DEFS,
         SocketTraffic::DEFS,
         MonitorMetrics::DEFS,
+        OwnProcess::DEFS,
+        CollectorCost::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -559,7 +562,7 @@ mod tests {
                 "reads_merged_per_sec" | "writes_merged_per_sec" => Unit::OperationsPerSecond,
                 "read_only" => Unit::Flag,
                 "running_pct" => Unit::Percent,
-                "available" => Unit::Flag,
+                "available" | "late" => Unit::Flag,
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
@@ -572,6 +575,7 @@ mod tests {
                 }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
+                "store_bytes_per_sample" => Unit::Bytes,
                 _ if name.ends_with("_us") => Unit::Microseconds,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_seconds") => Unit::Seconds,
