@@ -34,6 +34,7 @@ mod duty;
 mod errand;
 mod hardware;
 mod limit;
+mod listing;
 mod parse;
 
 pub use error::Error;
