@@ -11,6 +11,7 @@ use perfwatch_metrics::perf::PerfEvents;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
+use crate::cgroups::Cgroups;
 use crate::collector::{Collected, Collector, Report, Tracker};
 use crate::cpu::Cpu;
 use crate::disk::Disk;
@@ -24,8 +25,10 @@ use crate::network::Network;
 use crate::options::Options;
 use crate::perf::{self, Perf};
 use crate::power::Power;
+use crate::pressure::Pressure;
 use crate::rate::thousandths;
 use crate::resctrl::Resctrl;
+use crate::scheduler::Scheduler;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -145,6 +148,9 @@ macro_rules! collectors {
 
 collectors! {
     cpu: Cpu,
+    scheduler: Scheduler,
+    pressure: Pressure,
+    cgroups: Cgroups,
     memory: Memory,
     network: Network,
     disk: Disk,

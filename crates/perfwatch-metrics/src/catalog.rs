@@ -14,6 +14,7 @@ use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
+use crate::cgroups::SliceMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::MemoryMetrics;
@@ -21,12 +22,19 @@ use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
+use crate::pressure::ResourcePressure;
 use crate::resctrl::MonitorMetrics;
+use crate::scheduler::{HostScheduler, InterruptMetrics, SoftirqMetrics};
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
     [
         CpuMetrics::DEFS,
+        HostScheduler::DEFS,
+        InterruptMetrics::DEFS,
+        SoftirqMetrics::DEFS,
+        ResourcePressure::DEFS,
+        SliceMetrics::DEFS,
         MemoryMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
@@ -557,7 +565,10 @@ mod tests {
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
-                "context_switches_per_sec" | "cpu_migrations_per_sec" => Unit::EventsPerSecond,
+                "context_switches_per_sec"
+                | "cpu_migrations_per_sec"
+                | "forks_per_sec"
+                | "per_sec" => Unit::EventsPerSecond,
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
@@ -573,9 +584,10 @@ mod tests {
                 _ if name.ends_with("_celsius") => Unit::Celsius,
                 _ if name.ends_with("_joules") => Unit::Joules,
                 _ if name.ends_with("watts") => Unit::Watts,
-                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
-                    Unit::Percent
-                }
+                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" | "nice"
+                | "steal" | "guest" => Unit::Percent,
+                "per_core_wait" => Unit::Count,
+                _ if name.starts_with("per_core_") => Unit::Percent,
                 _ => Unit::Count,
             };
             assert_eq!(def.unit, said, "{}", def.id);
