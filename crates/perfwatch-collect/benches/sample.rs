@@ -24,6 +24,8 @@ use perfwatch_collect::disk::Disk;
 use perfwatch_collect::host::{Progress, SockDiag};
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
+use perfwatch_collect::pressure::Pressure;
+use perfwatch_collect::scheduler::Scheduler;
 use perfwatch_collect::{Host, Roots, Tick, sampler};
 use perfwatch_metrics::Snapshot;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -32,7 +34,7 @@ use rustix::time::{ClockId, clock_gettime};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What the collectors read at every tick. Mount tables are not among them: they are read when they change.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 15] = [
     "stat",
     "interrupts",
     "cpuinfo",
@@ -43,7 +45,15 @@ const SOURCES: [&str; 10] = [
     "net/sockstat6",
     "net/snmp",
     "diskstats",
+    "loadavg",
+    "softirqs",
+    "pressure/cpu",
+    "pressure/memory",
+    "pressure/io",
 ];
+
+/// What the scheduler's collector reads: alone it reads what it else shares with the CPUs'.
+const OF_SCHEDULER: [&str; 4] = ["stat", "interrupts", "loadavg", "softirqs"];
 
 /// Between reads that find their caches used by others, as those of a server do.
 const TICK: Duration = Duration::from_millis(500);
@@ -72,7 +82,9 @@ fn cost_figures() -> Result<BTreeMap<String, f64>> {
         ("cpu", &SOURCES[..3]),
         ("memory", &SOURCES[3..5]),
         ("network", &SOURCES[5..9]),
-        ("disk", &SOURCES[9..]),
+        ("disk", &SOURCES[9..10]),
+        ("scheduler", &OF_SCHEDULER),
+        ("pressure", &SOURCES[12..]),
     ] {
         figures.insert(format!("floor.{collector}"), cpu_us(300, || sources.read(files)));
     }
@@ -80,6 +92,8 @@ fn cost_figures() -> Result<BTreeMap<String, f64>> {
     figures.insert("collect.memory".to_owned(), collector_cost::<Memory>(&host(), 300));
     figures.insert("collect.network".to_owned(), collector_cost::<Network>(&host(), 300));
     figures.insert("collect.disk".to_owned(), collector_cost::<Disk>(&host(), 300));
+    figures.insert("collect.scheduler".to_owned(), collector_cost::<Scheduler>(&host(), 300));
+    figures.insert("collect.pressure".to_owned(), collector_cost::<Pressure>(&host(), 300));
     figures.insert("sample".to_owned(), sample_cost(300, |snapshot| drop(black_box(snapshot)))?);
     let json = |snapshot: Snapshot| drop(black_box(serde_json::to_vec(&snapshot)));
     figures.insert("sample+json".to_owned(), sample_cost(300, json)?);
@@ -149,7 +163,8 @@ impl Floor {
     fn open() -> Result<Self> {
         let open =
             |source: &&'static str| Ok((*source, File::open(Path::new("/proc").join(source))?));
-        let files = SOURCES.iter().map(open).collect::<Result<_>>()?;
+        let is_there = |source: &&&str| Path::new("/proc").join(source).exists();
+        let files = SOURCES.iter().filter(is_there).map(open).collect::<Result<_>>()?;
         Ok(Self { files, sock_diag: SockDiag::default(), buffer: vec![0; 1 << 20] })
     }
 
@@ -160,7 +175,8 @@ impl Floor {
     fn read(&mut self, sources: &[&'static str]) {
         for source in sources {
             let mut offset = 0;
-            while let Ok(read @ 1..) = self.files[source].read_at(&mut self.buffer, offset) {
+            let Some(file) = self.files.get(source) else { continue };
+            while let Ok(read @ 1..) = file.read_at(&mut self.buffer, offset) {
                 offset += read as u64;
             }
             if *source == "diskstats" {
@@ -194,6 +210,7 @@ fn growth_figures() -> Result<BTreeMap<String, f64>> {
         let tree = tempfile::tempdir()?;
         write_cpus(tree.path(), cpus)?;
         figures.insert(format!("cpus {cpus:>5}"), tree_cost::<Cpu>(tree.path()));
+        figures.insert(format!("cpus {cpus:>5}: scheduler"), tree_cost::<Scheduler>(tree.path()));
     }
     for interfaces in [10, 1_000, 10_000] {
         let tree = tempfile::tempdir()?;
