@@ -9,7 +9,7 @@ const look = { series: ['#1', '#2'], muted: '#3', grid: '#4', hatch: '#5', panel
 const plan: Plan = { lines: [line('a', [1, null]), line('b', [2, 2], true), line('c', [3, 3])], stack: false, unit: '%' };
 
 test('a band follows its line among the columns', () => {
-  expect(columns({ t: [0, 1] }, plan)).toEqual([[0, 1], [1, null], [2, 2], [2, 2], [2, 2], [3, 3]]);
+  expect(columns({ t: [0, 1], stepMs: 1 }, plan)).toEqual([[0, 1], [1, null], [2, 2], [2, 2], [2, 2], [3, 3]]);
   const made = options(plan, look, { width: 1, height: 1 }, () => ({ from: 0, to: 1 }), {});
   expect(made.series).toHaveLength(6);
   expect(made.bands?.map((band) => band.series)).toEqual([[3, 4]]);
@@ -17,7 +17,7 @@ test('a band follows its line among the columns', () => {
 
 test('a stack is drawn from sums, each down to the one below', () => {
   const stack = { ...plan, stack: true };
-  expect(columns({ t: [0, 1] }, stack)).toEqual([[0, 1], [1, null], [3, null], [6, null]]);
+  expect(columns({ t: [0, 1], stepMs: 1 }, stack)).toEqual([[0, 1], [1, null], [3, null], [6, null]]);
   expect(options(stack, look, { width: 1, height: 1 }, () => ({ from: 0, to: 1 }), {}).bands?.map((band) => band.series)).toEqual([[2, 1], [3, 2]]);
   expect(shape(stack)).not.toBe(shape(plan));
 });

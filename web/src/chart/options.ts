@@ -3,6 +3,7 @@
 import type uPlot from 'uplot';
 import { clock, day, ticks } from '../lib/format';
 import { stacked, type Frame, type Line, type Values } from '../lib/frame';
+import { joined } from '../lib/gaps';
 import type { Range } from '../lib/when';
 
 export interface Look {
@@ -32,9 +33,9 @@ const BAND = '38';
 const AREA = 'b8';
 
 /** Columns for uPlot: the time, then each line with its greatest and least if it has them. */
-export function columns(frame: Pick<Frame, 't'>, plan: Plan): uPlot.AlignedData {
+export function columns(frame: Pick<Frame, 't' | 'stepMs'>, plan: Plan): uPlot.AlignedData {
   const values: Values[] = plan.stack ? stacked(plan.lines) : plan.lines.flatMap((line) => (line.min && line.max ? [line.values, line.max, line.min] : [line.values]));
-  return [frame.t, ...values];
+  return [frame.t, ...values.map((one) => joined(frame.t, one, frame.stepMs))];
 }
 
 /** What must be equal for a chart to be drawn on with new data. */

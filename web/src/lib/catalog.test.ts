@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { Catalog, natural, selectorOf, type Metric } from './catalog';
+import { Catalog, natural, selectorOf, zoneOf, type Metric } from './catalog';
 
 const metric = (id: string, labels: string[] = [], kind: Metric['kind'] = 'gauge'): Metric => ({
-  id, labels, kind, title: id, help: '', unit: 'count', source: '',
+  id, labels, kind, title: id, help: '', unit: 'count', source: '', better: null, zones: [],
 });
 
 function found(catalog: Catalog, snapshot: unknown): string[] {
@@ -56,4 +56,9 @@ test('a selector quotes what a label may hold', () => {
 
 test('core 10 comes after core 9', () => {
   expect(['10', '9', 'eth10', 'eth2'].sort(natural)).toEqual(['9', '10', 'eth2', 'eth10']);
+});
+
+test('a value is in the zone that begins below it', () => {
+  const zoned = { ...metric('ipc'), zones: [{ from: 0, name: 'few' }, { from: 1, name: 'many' }] };
+  expect([0, 0.99, 1, 7, -1, null].map((value) => zoneOf(zoned, value))).toEqual(['few', 'few', 'many', 'many', null, null]);
 });

@@ -31,6 +31,11 @@ export function selectorOf(id: string, labels: Record<string, string>): string {
   return tests.length === 0 ? id : `${id}{${tests.join(',')}}`;
 }
 
+/** What a value means, where the catalog says. */
+export function zoneOf(metric: Metric, value: number | null): string | null {
+  return value === null ? null : (metric.zones.findLast(({ from }) => value >= from)?.name ?? null);
+}
+
 export class Catalog {
   readonly metrics: Metric[];
   private readonly byId = new Map<string, Metric>();

@@ -2,7 +2,7 @@
 
 import { labelValues, seriesKey, type Catalog, type Series } from './catalog';
 import type { Frame, Values } from './frame';
-import type { Compared, Comparison, SideStatistics } from './schema';
+import type { Compared, Comparison, Metric, SideStatistics } from './schema';
 
 export type { Compared, Comparison, SideStatistics };
 
@@ -33,6 +33,15 @@ export function percent(now: number | null, base: number | null): number | null 
   if (now === null || base === null || base === 0) return null;
   const largest = Math.max(Math.abs(now), Math.abs(base));
   return Math.abs(base) > largest * NEAR_NOTHING ? ((now - base) / Math.abs(base)) * 100 : null;
+}
+
+/** A smaller change is as good as none, in percent. */
+const NOTICED = 2;
+
+/** Whether a change is for the better. Null where the catalog does not say what is, or nearly nothing has changed. */
+export function judged(change: number | null, share: number | null, better: Metric['better']): 'better' | 'worse' | null {
+  if (better === null || change === null || change === 0 || (share !== null && Math.abs(share) < NOTICED)) return null;
+  return change > 0 === (better === 'higher') ? 'better' : 'worse';
 }
 
 /** `+12 %`; a dash when there is no percentage. */

@@ -2,6 +2,7 @@
 
 import { clock, duration } from './format';
 import type { Frame } from './frame';
+import { known } from './gaps';
 import type { Range } from './when';
 
 export interface Happening {
@@ -51,19 +52,11 @@ function words(kind: string, detail: Record<string, unknown>, length: number): {
   }
 }
 
-/** Missing steps that are worth telling. */
-const GAP_STEPS = 2.5;
-
 /** Stretches between values in which no line has one. */
 export function holes(frame: Frame): Range[] {
-  const found: Range[] = [];
-  let last: number | null = null;
-  frame.t.forEach((t, at) => {
-    if (!frame.lines.some((line) => line.values[at] !== null && line.values[at] !== undefined)) return;
-    if (last !== null && t - last > frame.stepMs * GAP_STEPS) found.push({ from: last, to: t });
-    last = t;
-  });
-  return found;
+  const has = (at: number) => frame.lines.some((line) => line.values[at] !== null && line.values[at] !== undefined);
+  const rows = known(frame.t, has, frame.stepMs);
+  return rows.flatMap(({ at, gap }, place) => (gap ? [{ from: frame.t[rows[place - 1]?.at ?? 0] ?? 0, to: frame.t[at] ?? 0 }] : []));
 }
 
 /** Why there is nothing at a moment, if an event says so. */
