@@ -3,7 +3,7 @@ import type { Line } from '../lib/frame';
 import { columns, extent, options, shape, times, type Plan } from './options';
 
 const line = (key: string, values: (number | null)[], band = false): Line => ({
-  series: { key, labels: [], metric: {} as never }, unit: '%', values, min: band ? values : null, max: band ? values : null,
+  series: { key, labels: [], metric: {} as never }, unit: '%', values, min: band ? values : null, max: band ? values : null, grown: null,
 });
 const look = { series: ['#1', '#2'], muted: '#3', grid: '#4', hatch: '#5', panel: '#6' };
 const plan: Plan = { lines: [line('a', [1, null]), line('b', [2, 2], true), line('c', [3, 3])], stack: false, unit: '%' };

@@ -18,16 +18,17 @@ test('every number of a snapshot is found with its labels', () => {
     metric('network.interfaces.bytes_sent', ['interface']),
     metric('perf_events.running_pct', ['event']),
     metric('disk.partitions.device', ['mountpoint'], 'info'),
+    metric('disk.partitions.read_only', ['mountpoint']),
   ]);
   const snapshot = {
     cpu: { usage_percent: 1.5, per_core: [1, null, 3] },
     network: { interfaces: { eth0: { bytes_sent: 7 }, lo: { bytes_sent: null } } },
     perf_events: { running_pct: { cycles: 52.4, 'LLC-loads': null } },
-    disk: { partitions: { '/': { device: '/dev/sda' } } },
+    disk: { partitions: { '/': { device: '/dev/sda', read_only: false }, '/mnt': { read_only: true } } },
   };
   expect(found(catalog, snapshot)).toEqual([
     'cpu.usage_percent[]=1.5', 'cpu.per_core[0]=1', 'cpu.per_core[2]=3', 'network.interfaces.bytes_sent[eth0]=7',
-    'perf_events.running_pct[cycles]=52.4',
+    'perf_events.running_pct[cycles]=52.4', 'disk.partitions.read_only[/]=0', 'disk.partitions.read_only[/mnt]=1',
   ]);
 });
 

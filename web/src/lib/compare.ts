@@ -14,7 +14,7 @@ export function frames(comparison: Comparison, one: Compared, catalog: Catalog):
   const series = (side: string): Series => ({ metric, labels, key: seriesKey(one.id, [...labels, side]) });
   const { t, step_ms: stepMs, resolution_ms: resolutionMs } = comparison;
   const shared = { t, stepMs, resolutionMs, from: t[0] ?? 0, to: (t.at(-1) ?? 0) + stepMs };
-  const line = (side: string, values: Values) => ({ series: series(side), unit: one.unit, values, min: null, max: null });
+  const line = (side: string, values: Values) => ({ series: series(side), unit: one.unit, values, min: null, max: null, grown: null });
   const difference = one.now.avg.map((value, at) => {
     const base = one.base.avg[at];
     return value === null || base === null || base === undefined ? null : value - base;

@@ -1,4 +1,4 @@
-// What happened: starts, stops, gaps, steps of the clock, collectors that failed.
+// What happened: to PerfWatch starts, stops, gaps and failures; to the host boots, kills, links, CPUs, mounts and disks that came or went.
 
 import { clock, duration } from './format';
 import type { Frame } from './frame';
@@ -41,6 +41,20 @@ function words(kind: string, detail: Record<string, unknown>, length: number): {
       return { words: `PerfWatch stopped: ${text('reason')}`, bad: false };
     case 'clock_step':
       return { words: `the clock was set by ${number('by_ms') > 0 ? '+' : ''}${(number('by_ms') / 1000).toFixed(3)} s`, bad: true };
+    case 'boot':
+      return { words: 'the host was booted', bad: false };
+    case 'oom_kill':
+      return { words: `out of memory: ${number('count') > 1 ? `${number('count')} processes were` : 'a process was'} killed`, bad: true };
+    case 'link':
+      return { words: `${text('interface')}: link ${detail.up === true ? 'up' : 'down'}`, bad: detail.up !== true };
+    case 'cpu':
+      return { words: `CPU ${number('cpu')} went ${detail.online === true ? 'online' : 'offline'}`, bad: detail.online !== true };
+    case 'mount':
+      return { words: `${text('mountpoint')} ${detail.mounted === true ? `mounted from ${text('device')} (${text('fstype')})` : 'unmounted'}`, bad: false };
+    case 'device':
+      return { words: `disk ${text('device')} ${detail.present === true ? 'appeared' : 'vanished'}`, bad: detail.present !== true };
+    case 'upgrade':
+      return { words: `${text('what') === 'kernel' ? 'kernel' : 'PerfWatch'} upgraded from ${text('from')} to ${text('to')}`, bad: false };
     case 'collector':
       return { words: [text('part'), text('state'), text('reason')].filter(Boolean).join(' · '), bad: text('state') !== 'ok' };
     case 'store':

@@ -20,6 +20,7 @@ test('a gap is a null, and a counter is its increase per second', () => {
   const frame = fromRing(ring(), catalog, { ids: [usage.id, errors.id], labels: { interface: 'eth0' } }, 0, 20000, 1000);
   expect(frame.t).toEqual([1000, 2000, 3000, 9000, 10000]);
   expect(frame.lines.map((line) => [line.unit, line.values])).toEqual([['%', [1, 2, null, 9, 10]], ['/s', [null, 5, null, 1, null]]]);
+  expect(frame.lines.map((line) => line.grown)).toEqual([null, 12]);
 });
 
 const answer: Answer = {
@@ -33,9 +34,9 @@ const answer: Answer = {
 
 test('an answer is drawn with its extremes, the last step by how long it is so far', () => {
   const frame = fromAnswer(answer, catalog, { ids: [errors.id, usage.id, 'no.such'] }, 0, 15_000);
-  expect(frame.lines.map((line) => [line.series.key, line.values, line.max])).toEqual([
-    ['network.interfaces.errors_in\u0001eth0', [2, 1], null],
-    ['cpu.usage_percent', [1, null], [2, null]],
+  expect(frame.lines.map((line) => [line.series.key, line.values, line.max, line.grown])).toEqual([
+    ['network.interfaces.errors_in\u0001eth0', [2, 1], null, 25],
+    ['cpu.usage_percent', [1, null], [2, null], null],
   ]);
   expect([...rowsOf(answer, catalog).columns.keys()]).toEqual([usage.id, 'network.interfaces.errors_in\u0001eth0']);
 });
@@ -72,6 +73,7 @@ test('what all lines share is their object, and what vanished has no newest valu
   expect(commonObject(frame.lines.slice(0, 1))).toBe('eth0');
   expect(frame.lines.map(newest)).toEqual([1, 0]);
   expect(newest({ ...frame.lines[0]!, values: [5, null, null, null, null] })).toBe(null);
+  expect(newest({ ...frame.lines[0]!, values: [4, null, null, null, null, 5, null, null, null, null] })).toBe(5);
 });
 
 test('of many lines the greatest are drawn, none that did nothing, and whatever is chosen', () => {

@@ -15,6 +15,8 @@ export interface Line {
   /** Least and greatest of each step; null where a step is one sample. */
   min: Values | null;
   max: Values | null;
+  /** What a counter has grown by in all. Null for what is no counter. */
+  grown: number | null;
 }
 
 export interface Frame {
@@ -76,23 +78,29 @@ export function fromRing(ring: Ring, catalog: Catalog, pick: Pick, from: number,
     for (const series of all) {
       const column = window.column(series.key);
       if (!column) continue;
-      const read = metric.kind === 'counter' ? rates(column, window.t) : column;
+      const { values: read, grown } = metric.kind === 'counter' ? rates(column, window.t) : { values: column, grown: null };
       const values = order.map((at) => {
         const value = at < 0 ? NaN : (read[at] ?? NaN);
         return Number.isNaN(value) ? null : value;
       });
-      lines.push({ series, unit: unitOf(metric), values, min: null, max: null });
+      lines.push({ series, unit: unitOf(metric), values, min: null, max: null, grown });
     }
   }
   return { t, lines, stepMs: intervalMs, resolutionMs: intervalMs, from, to };
 }
 
-/** A counter's increase per second. None at the first sample and where it went backwards. */
-function rates(column: Float64Array, t: Float64Array): Float64Array {
-  return column.map((value, at) => {
-    const increase = value - (column[at - 1] ?? NaN);
-    return increase >= 0 ? (increase / ((t[at] ?? 0) - (t[at - 1] ?? 0))) * 1000 : NaN;
+/** A counter's increase per second, since it was read before. None at the first sample and where it went backwards. */
+function rates(column: Float64Array, t: Float64Array): { values: Float64Array; grown: number } {
+  let [last, lastAt, grown] = [NaN, NaN, 0];
+  const values = column.map((value, at) => {
+    if (Number.isNaN(value)) return NaN;
+    const [increase, took] = [value - last, (t[at] ?? 0) - lastAt];
+    [last, lastAt] = [value, t[at] ?? 0];
+    if (!(increase >= 0)) return NaN;
+    grown += increase;
+    return (increase / took) * 1000;
   });
+  return { values, grown };
 }
 
 export function fromAnswer(answer: Answer, catalog: Catalog, pick: Pick, from: number, to: number): Frame {
@@ -115,6 +123,7 @@ export function fromAnswer(answer: Answer, catalog: Catalog, pick: Pick, from: n
     values: through(one.avg ?? perSecond(answer, one.increase ?? [], to)),
     min: single || !one.min ? null : through(one.min),
     max: single || !one.max ? null : through(one.max),
+    grown: series.metric.kind === 'counter' ? (one.increase ?? []).reduce<number>((sum, increase) => sum + (increase ?? 0), 0) : null,
   }));
   return { t: rows.map((at) => answer.t[at] ?? 0), lines, stepMs: answer.step_ms, resolutionMs: answer.resolution_ms, from, to };
 }
@@ -184,9 +193,12 @@ export function commonObject(lines: readonly Line[]): string {
   return objects.size === 1 ? ([...objects][0] ?? '') : '';
 }
 
-/** The newest value, unless that is old: what vanished has none. */
+/** The newest value, unless that is old: what vanished has none. What is sampled less often has one for as long as usual. */
 export function newest(line: Line): number | null {
-  return line.values.slice(-FRESH).findLast((value) => value !== null) ?? null;
+  const last = line.values.findLastIndex((value) => value !== null);
+  const before = line.values.slice(0, Math.max(last, 0)).findLastIndex((value) => value !== null);
+  const usual = before < 0 ? 1 : last - before;
+  return line.values.length - last <= Math.max(FRESH, 2 * usual) ? (line.values[last] ?? null) : null;
 }
 
 /** Steps within which a value counts as the newest. */
