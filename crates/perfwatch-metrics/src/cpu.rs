@@ -9,12 +9,12 @@ metrics! {
         ///
         /// Share of time that all CPUs together were neither idle nor waiting for I/O.
         /// A hyper-thread counts as a CPU.
-        usage_percent: Option<f64> = Gauge(Percent) from "/proc/stat" better lower,
+        usage_percent: Option<f64> = Gauge(Percent) from "/proc/stat",
         /// CPU utilisation per core
         ///
         /// As cpu.usage_percent, for each logical CPU by its number in the kernel.
         /// Null for a CPU that is offline or came online since the last sample.
-        per_core: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat" better lower,
+        per_core: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
         /// User time
         ///
         /// Share of time in user space at normal priority, virtual CPUs of guests included.
@@ -54,7 +54,7 @@ metrics! {
         /// what it has. cpu.temperature_sensors names them in the same order. A host without such sensors,
         /// as most virtual machines, has an empty list.
         temperature_celsius: Option<Vec<Option<f64>>> = Gauge(Celsius) by "sensor"
-            from "/sys/class/hwmon, /sys/class/thermal" better lower,
+            from "/sys/class/hwmon, /sys/class/thermal",
         /// Temperature sensors
         ///
         /// Chip and label of each reading of cpu.temperature_celsius, in the same order.

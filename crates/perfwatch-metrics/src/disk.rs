@@ -76,13 +76,13 @@ metrics! {
         ///
         /// Mean time of the reads that completed since the last sample, queueing included. Null when none did.
         read_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δread_time_ms / Δread_count"
-            as ratio(read_time_ms / read_count) better lower,
+            as ratio(read_time_ms / read_count),
         /// Write latency
         ///
         /// Mean time of the writes that completed since the last sample, queueing included. Null when none
         /// did.
         write_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δwrite_time_ms / Δwrite_count"
-            as ratio(write_time_ms / write_count) better lower,
+            as ratio(write_time_ms / write_count),
     }
     raw {
         /// Reads and writes that were merged with a neighbour before they were issued. None for partitions of kernels
@@ -127,7 +127,7 @@ metrics! {
         ///
         /// used / (used + free): full when an unprivileged user can write no more. Null for a file system
         /// without blocks.
-        usage_percent: Option<f64> = Gauge(Percent) from "used_bytes / (used_bytes + free_bytes)" better lower,
+        usage_percent: Option<f64> = Gauge(Percent) from "used_bytes / (used_bytes + free_bytes)",
     }
     raw {
         /// f_files and f_ffree of statvfs: inodes, and how many of them are free. None while it does not answer.

@@ -11,7 +11,7 @@ metrics! {
         ///
         /// Share of the memory that a new program could not have without swapping:
         /// (total - available) / total.
-        usage_percent: Option<f64> = Gauge(Percent) from "/proc/meminfo: MemTotal, MemAvailable" better lower,
+        usage_percent: Option<f64> = Gauge(Percent) from "/proc/meminfo: MemTotal, MemAvailable",
         /// Total memory
         ///
         /// Memory the kernel manages: what is installed, less what firmware and kernel image keep.
@@ -25,7 +25,7 @@ metrics! {
         /// The kernel's estimate of what can be had without swapping. On kernels before 3.14, which do not
         /// say, it is estimated by the kernel's own formula from free, page cache, reclaimable slab and the
         /// low watermarks.
-        available_bytes: u64 = Gauge(Bytes) from "/proc/meminfo: MemAvailable; else /proc/zoneinfo" better higher,
+        available_bytes: u64 = Gauge(Bytes) from "/proc/meminfo: MemAvailable; else /proc/zoneinfo",
         /// Free memory
         ///
         /// Memory that nothing uses at all. A healthy host has little: the rest is cache.
@@ -75,12 +75,11 @@ metrics! {
         /// Swapped in
         ///
         /// Pages read back from swap: what programs had to wait for. Null on a kernel without swap support.
-        pswpin_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpin" as rate(pswpin) better lower,
+        pswpin_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpin" as rate(pswpin),
         /// Swapped out
         ///
         /// Pages written to swap.
-        pswpout_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpout" as rate(pswpout)
-            better lower,
+        pswpout_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpout" as rate(pswpout),
         /// Page I/O
         ///
         /// Paged in and out together, in bytes.
@@ -90,7 +89,7 @@ metrics! {
         ///
         /// Swapped in and out together, in bytes.
         swap_io_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond)
-            from "(pswpin + pswpout) of /proc/vmstat × page size" as rate(swap_io_bytes) better lower,
+            from "(pswpin + pswpout) of /proc/vmstat × page size" as rate(swap_io_bytes),
         /// Page faults
         ///
         /// Faults of every kind. Most are minor: a page is mapped that is in memory already.
@@ -98,8 +97,7 @@ metrics! {
         /// Major page faults
         ///
         /// Faults that had to wait for a read from disk.
-        pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault" as rate(pgmajfault)
-            better lower,
+        pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault" as rate(pgmajfault),
     }
     kept {
         /// Paged in since boot

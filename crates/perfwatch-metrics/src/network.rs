@@ -66,20 +66,20 @@ metrics! {
         ///
         /// Packets that arrived damaged, such as with a bad checksum or length. A cable, a port or a driver
         /// is at fault.
-        errors_in: u64 = Counter(Count) from "/proc/net/dev" better lower,
+        errors_in: u64 = Counter(Count) from "/proc/net/dev",
         /// Transmit errors
         ///
         /// Packets that could not be sent.
-        errors_out: u64 = Counter(Count) from "/proc/net/dev" better lower,
+        errors_out: u64 = Counter(Count) from "/proc/net/dev",
         /// Receive drops
         ///
         /// Packets that arrived whole and were thrown away, for want of buffers or of a protocol that would
         /// take them.
-        drops_in: u64 = Counter(Count) from "/proc/net/dev" better lower,
+        drops_in: u64 = Counter(Count) from "/proc/net/dev",
         /// Transmit drops
         ///
         /// Packets thrown away before they were sent, such as from a full queue.
-        drops_out: u64 = Counter(Count) from "/proc/net/dev" better lower,
+        drops_out: u64 = Counter(Count) from "/proc/net/dev",
     }
     raw {
         /// The rest of what /proc/net/dev has of receiving: fifo, frame, compressed, multicast.
