@@ -6,6 +6,8 @@ import type { Use } from './lib/use';
 export interface Figure extends Pick {
   title?: string;
   stack?: boolean;
+  /** Most lines. */
+  most?: number;
   /** Whether what the metric means is said beside it. */
   explained?: boolean;
 }
@@ -100,7 +102,7 @@ export const RESOURCES: Record<string, Resource> = {
   '/cpu': {
     title: 'CPU',
     groups: [
-      { title: 'Utilisation', figures: [CPU_MODES, { ids: ['cpu.usage_percent'] }, { ids: ['cpu.guest'] }, { ids: ['cgroups.slices.cpu_percent'], title: 'CPU by slice' }, { ids: ['cpu.frequency_mhz'] }, { ids: ['cpu.frequency_limit_mhz'] }] },
+      { title: 'Utilisation', figures: [CPU_MODES, { ids: ['cpu.usage_percent'] }, { ids: ['cpu.steal', 'cpu.guest', 'cpu.nice'], title: 'Steal, guests and nice' }, { ids: ['cgroups.slices.cpu_percent'], title: 'CPU by slice' }, { ids: ['cpu.frequency_mhz'] }, { ids: ['cpu.frequency_limit_mhz'] }] },
       { title: 'Saturation', figures: [pressure('cpu', 'Pressure'), { ids: ['scheduler.run_queue_wait'] }, { ids: ['scheduler.running', 'scheduler.blocked'], title: 'Threads' }, { ids: ['cgroups.slices.throttled_percent'], title: 'Throttled by a limit' }] },
       { title: 'Errors and heat', figures: [{ ids: ['cpu.throttles'] }, { ids: ['cpu.temperature_celsius'] }] },
     ],
@@ -234,7 +236,7 @@ export const RESOURCES: Record<string, Resource> = {
         ],
       },
       { title: 'Saturation', figures: [{ ids: ['scheduler.running', 'scheduler.blocked'], title: 'Threads' }, { ids: ['scheduler.run_queue_wait'] }, pressure('irq', 'Pressure of interrupts')] },
-      { title: 'Interrupts', figures: [{ ids: ['scheduler.interrupts.per_sec'], title: 'Interrupts' }, { ids: ['scheduler.softirqs.per_sec'], title: 'Soft interrupts' }] },
+      { title: 'Interrupts', figures: [{ ids: ['scheduler.interrupts.per_sec'], title: 'Interrupts', most: 8 }, { ids: ['scheduler.softirqs.per_sec'], title: 'Soft interrupts', most: 8 }] },
       { title: 'Errors', figures: [{ ids: ['kernel.hardware_errors_corrected', 'kernel.hardware_errors_uncorrected'], title: 'Hardware' }, { ids: ['kernel.clock_max_error_ms'] }] },
     ],
     objects: [],
@@ -250,7 +252,7 @@ export const EVENT_VALUE = 'perf_events.events.value';
 export const EVENT_COVERAGE = 'perf_events.running_pct';
 
 /** What PerfWatch itself takes: over time, and for each collector. */
-export const OWN: Figure[] = [{ ids: ['self.cpu_percent'] }, { ids: ['self.rss_bytes'] }, { ids: ['self.collectors.cpu_ms'], title: 'CPU time by collector' }, { ids: ['self.store_bytes'] }];
+export const OWN: Figure[] = [{ ids: ['self.cpu_percent'] }, { ids: ['self.rss_bytes'] }, { ids: ['self.collectors.cpu_ms'], title: 'CPU time by collector', most: 5 }, { ids: ['self.store_bytes'] }];
 export const OWN_COLLECTORS = ['self.collectors.cpu_ms', 'self.collectors.read_bytes'];
 
 /** What Explore and Compare begin with. */

@@ -33,4 +33,5 @@ test('moments are as short as their distance allows', () => {
   const at = (...parts: [number, number, number]) => new Date(2026, 10, ...parts).getTime();
   expect(times([at(25, 23, 0), at(26, 0, 0), at(26, 1, 0)])).toEqual(['23:00', '11-26', '01:00']);
   expect(times([at(25, 10, 0), at(25, 10, 0) + 5000])).toEqual(['10:00:00', '10:00:05']);
+  expect([times([at(25, 10, 0)]), times([at(25, 0, 0), at(26, 0, 0)])]).toEqual([['10:00'], ['11-25', '11-26']]);
 });

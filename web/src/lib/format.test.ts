@@ -24,6 +24,7 @@ test('the ticks of an axis share scale and digits', () => {
   expect(ticks([0, 524288, 1048576], 'bytes/s')).toEqual(['0', '0.5', '1.0 MiB/s']);
   expect(ticks([0, 0.25, 0.5], '%')).toEqual(['0', '0.25', '0.50 %']);
   expect(ticks([], '%')).toEqual([]);
+  expect(ticks([0, 0.5, 1], '0 or 1')).toEqual(['no', '', 'yes']);
 });
 
 test('a scale is that of the largest', () => {

@@ -93,6 +93,7 @@ export function format(value: number | null | undefined, unit: string, scale?: S
 
 /** Labels for the ticks of an axis, all in one scale and with the same digits; the unit stands at the greatest. */
 export function ticks(values: number[], unit: string): string[] {
+  if (unit === FLAG) return values.map((value) => (value === 0 || value === 1 ? parts(value, unit).value : ''));
   const largest = Math.max(...values.map(Math.abs), 0);
   const scale = scaleFor(unit, largest);
   const scaled = values.map((value) => value / scale.divisor);

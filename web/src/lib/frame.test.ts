@@ -78,7 +78,9 @@ test('what all lines share is their object, and what vanished has no newest valu
 
 test('of many lines the greatest are drawn, none that did nothing, and whatever is chosen', () => {
   const { lines } = fromRing(ring(), catalog, { ids: [errors.id] }, 0, 20000, 1000);
-  const keys = (most: number, ...chosen: string[]) => drawnOf(lines, most, new Set(chosen)).map((line) => line.series.labels[0]);
+  const keys = (most: number, ...chosen: string[]) => drawnOf(lines, most, { chosen: new Set(chosen) }).map((line) => line.series.labels[0]);
   expect(keys(12)).toEqual(['eth0']);
   expect(keys(1, lines[1]!.series.key)).toEqual(['eth0', 'lo']);
+  const still = { ...lines[1]!, series: { ...lines[1]!.series, labels: ['eth0'] } };
+  expect([drawnOf([lines[0]!, still], 12).length, drawnOf([lines[0]!, still], 12, { stack: true }).length]).toEqual([2, 1]);
 });

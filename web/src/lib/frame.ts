@@ -213,10 +213,18 @@ export function top(lines: readonly Line[], count: number): Line[] {
   return lines.filter((line) => kept.has(line));
 }
 
-/** What is drawn of many lines: the greatest and those chosen by key, and of several objects none that did nothing at all, if others did. */
-export function drawnOf(lines: Line[], most: number, chosen: ReadonlySet<string> = new Set()): Line[] {
+/**
+ * What is drawn of many lines: the greatest and those chosen by key. Of several objects, and of the layers of a stack, none that did nothing at
+ * all, if others did.
+ */
+export function drawnOf(lines: Line[], most: number, { chosen = new Set(), stack = false }: { chosen?: ReadonlySet<string>; stack?: boolean } = {}): Line[] {
   const objects = new Set(lines.map((line) => line.series.labels.join()));
-  const busy = objects.size > 1 ? lines.filter((line) => line.values.some((value) => value !== null && value !== 0)) : lines;
+  const busy = objects.size > 1 || stack ? lines.filter(stirred) : lines;
   const kept = new Set(top(busy.length > 0 ? busy : lines, most));
   return lines.filter((line) => kept.has(line) || chosen.has(line.series.key));
+}
+
+/** Whether it was ever anything but 0. */
+export function stirred(line: Line): boolean {
+  return line.values.some((value) => value !== null && value !== 0);
 }

@@ -1,7 +1,7 @@
 // A resource by Brendan Gregg's USE method: how busy it is, what waits for it, what goes wrong with it.
 
 import { duration, FLAG, format } from './format';
-import { newest, type Frame, type Line, type Pick } from './frame';
+import { newest, stirred, type Frame, type Line, type Pick } from './frame';
 
 /** Of each aspect what may be shown, the most telling first. */
 export interface Use {
@@ -47,15 +47,15 @@ export function row(aspect: Aspect, pick: Pick, frame: Frame): Row | null {
   const [worst] = [...lines].sort((a, b) => weigh(b) - weigh(a));
   if (!worst) return null;
   const { metric, labels } = worst.series;
-  const stirred = worst.values.some((value) => value !== null && value !== 0);
-  if (metric.unit === FLAG && !stirred) return null;
+  const moved = stirred(worst);
+  if (metric.unit === FLAG && !moved) return null;
   return {
     aspect,
     id: metric.id,
     title: metric.title,
     object: lines.length > 1 || pick.labels ? labels.join(' ') : '',
     value: worst.grown === null ? format(newest(worst), worst.unit) : worst.grown > 0 ? `${format(worst.grown, metric.unit)} in ${duration(frame.to - frame.from)}` : format(0, metric.unit),
-    stirred,
+    stirred: moved,
     wrong: aspect === 'errors' && (worst.grown === null ? metric.unit === FLAG : worst.grown > 0),
   };
 }

@@ -7,9 +7,11 @@ const evidence: Evidence = { select: 'disk.devices.utilization_percent{device="v
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
 test('evidence is told by the metric, its object, its value and the usual', () => {
-  expect(plain(told(evidence, catalog))).toBe('Utilisation vdb 97.2 %, usual 1–12 %');
-  expect(plain(told({ ...evidence, usual: null, value: null }, catalog))).toBe('Utilisation vdb none');
-  expect(plain(told({ ...evidence, select: 'no.such', usual: null }, catalog))).toBe('no.such 97.2 %');
+  const all = (of: Partial<Evidence>) => plain(told({ ...evidence, ...of }, catalog).all);
+  expect(told(evidence, catalog)).toMatchObject({ name: 'Utilisation', object: 'vdb' });
+  expect(all({})).toBe('Utilisation vdb: 97.2 %, usual 1–12 %');
+  expect(all({ usual: null, value: null })).toBe('Utilisation vdb: no value');
+  expect(all({ select: 'no.such', usual: null })).toBe('no.such: 97.2 %');
 });
 
 test('a link shows as much time before it', () => {

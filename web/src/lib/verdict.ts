@@ -14,14 +14,15 @@ export const SEVERITIES: Record<Severity, { word: string; mark: string }> = {
   notice: { word: 'Notice', mark: '●' },
 };
 
-/** What proves a sentence, in a few words: the metric, its object, its value, and what is usual. */
-export function told({ select, value, unit, usual }: Evidence, catalog: Catalog | null): string {
+/** What proves a sentence: what the series is called, of what, and all of it with its value and what is usual. */
+export function told({ select, value, unit, usual }: Evidence, catalog: Catalog | null): { name: string; object: string; all: string } {
   const pick = catalog ? parse(select, catalog) : null;
   const metric = pick?.ids.length === 1 ? catalog?.get(pick.ids[0] ?? '') : undefined;
-  const name = [metric?.title ?? select, ...(metric ? Object.values(pick?.labels ?? {}) : [])].join(' ');
+  const name = metric?.title ?? select;
+  const object = metric ? Object.values(pick?.labels ?? {}).join(' ') : '';
   const scale = usual ? scaleFor(unit, usual.high) : undefined;
   const beside = usual ? `, usual ${parts(usual.low, unit, scale).value}–${format(usual.high, unit, scale)}` : '';
-  return `${name} ${value === null ? 'none' : format(value, unit)}${beside}`;
+  return { name, object, all: `${name}${object ? ` ${object}` : ''}: ${value === null ? 'no value' : format(value, unit)}${beside}` };
 }
 
 /** The stretch of time that shows it, and as much before it, so that it can be seen to begin. */
