@@ -17,6 +17,7 @@ use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
+use crate::cgroups::SliceMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
@@ -25,7 +26,9 @@ use crate::network::{ConnectionMetrics, InterfaceMetrics};
 use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
+use crate::pressure::ResourcePressure;
 use crate::resctrl::MonitorMetrics;
+use crate::scheduler::{HostScheduler, InterruptMetrics, SoftirqMetrics};
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
@@ -34,6 +37,11 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         HostMemory::DEFS,
         NodeMetrics::DEFS,
         ZramMetrics::DEFS,
+        HostScheduler::DEFS,
+        InterruptMetrics::DEFS,
+        SoftirqMetrics::DEFS,
+        ResourcePressure::DEFS,
+        SliceMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
         DeviceMetrics::DEFS,
@@ -609,7 +617,10 @@ mod tests {
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
-                "context_switches_per_sec" | "cpu_migrations_per_sec" => Unit::EventsPerSecond,
+                "context_switches_per_sec"
+                | "cpu_migrations_per_sec"
+                | "forks_per_sec"
+                | "per_sec" => Unit::EventsPerSecond,
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
@@ -626,9 +637,10 @@ mod tests {
                 _ if name.ends_with("_celsius") => Unit::Celsius,
                 _ if name.ends_with("_joules") => Unit::Joules,
                 _ if name.ends_with("watts") => Unit::Watts,
-                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
-                    Unit::Percent
-                }
+                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" | "nice"
+                | "steal" | "guest" => Unit::Percent,
+                "per_core_wait" => Unit::Count,
+                _ if name.starts_with("per_core_") => Unit::Percent,
                 _ => Unit::Count,
             };
             assert_eq!(def.unit, said, "{}", def.id);

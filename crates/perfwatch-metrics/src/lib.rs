@@ -9,6 +9,7 @@
 //! `perfwatch-collect`.
 
 pub mod catalog;
+pub mod cgroups;
 pub mod cpu;
 pub mod disk;
 pub mod memory;
@@ -17,7 +18,9 @@ pub mod network;
 pub mod own;
 pub mod perf;
 pub mod power;
+pub mod pressure;
 pub mod resctrl;
+pub mod scheduler;
 pub mod series;
 pub mod snapshot;
 
