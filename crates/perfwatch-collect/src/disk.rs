@@ -13,7 +13,7 @@ use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::limit::{ALL_OTHERS, fold_beyond, sum_rates};
 use crate::parse::{fill, lines, number, set_text, words};
-use crate::rate::{mean_ms, percent, units_per_second};
+use crate::rate::{mean_ms, percent, scaled_per_second};
 use crate::rows::{Matcher, Named, Rows};
 
 pub use mounts::{MAX_PARTITIONS, Mount, parse_mount_ids, parse_mounts};
@@ -132,8 +132,8 @@ fn device_metrics(
 ) -> DeviceMetrics {
     let [read_count, reads_merged, read_sectors, read_time_ms] = now.reads;
     let [write_count, writes_merged, write_sectors, write_time_ms] = now.writes;
-    let rate = |unit: u64, of: fn(&DeviceReading) -> u64| {
-        units_per_second(unit, of(before?), of(now), elapsed)
+    let rate = |unit: f64, of: fn(&DeviceReading) -> u64| {
+        scaled_per_second(unit, of(before?), of(now), elapsed)
     };
     let latency = |of: fn(&DeviceReading) -> &[u64; 4]| {
         let before = before.filter(|_| now.timed)?;
@@ -143,12 +143,12 @@ fn device_metrics(
     DeviceMetrics {
         read_bytes: read_sectors.saturating_mul(SECTOR_BYTES),
         write_bytes: write_sectors.saturating_mul(SECTOR_BYTES),
-        read_bytes_per_sec: rate(SECTOR_BYTES, |device| device.reads[2]),
-        write_bytes_per_sec: rate(SECTOR_BYTES, |device| device.writes[2]),
+        read_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| device.reads[2]),
+        write_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| device.writes[2]),
         read_count,
         write_count,
-        read_iops: rate(1, |device| device.reads[0]),
-        write_iops: rate(1, |device| device.writes[0]),
+        read_iops: rate(1.0, |device| device.reads[0]),
+        write_iops: rate(1.0, |device| device.writes[0]),
         read_time_ms,
         write_time_ms,
         read_latency_ms: latency(|device| &device.reads),

@@ -28,16 +28,15 @@ pub fn increase_32(before: u64, now: u64) -> Option<u64> {
 
 /// How much a counter grew per second, to a thousandth.
 pub fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
-    units_per_second(1, before, now, elapsed)
+    scaled_per_second(1.0, before, now, elapsed)
 }
 
-/// As [`per_second`], for a counter of units of `unit` each, such as sectors of 512 bytes.
-pub fn units_per_second(unit: u64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+/// As [`per_second`], times a scale: of microseconds per second a share of time in percent (10^-4), of pages bytes.
+pub fn scaled_per_second(scale: f64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
     if elapsed < MIN_ELAPSED {
         return None;
     }
-    increase(before, now)
-        .map(|grown| thousandths(grown as f64 * unit as f64 / elapsed.as_secs_f64()))
+    increase(before, now).map(|grown| thousandths(grown as f64 * scale / elapsed.as_secs_f64()))
 }
 
 /// Mean time in ms of what was completed, to a thousandth, from the kernel's 32-bit sum of times and its count. None

@@ -7,14 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
-use perfwatch_metrics::cpu::CpuMetrics;
-use perfwatch_metrics::disk::DiskMetrics;
-use perfwatch_metrics::memory::MemoryMetrics;
-use perfwatch_metrics::memory_bandwidth::MemoryBandwidthMetrics;
-use perfwatch_metrics::network::NetworkMetrics;
 use perfwatch_metrics::perf::PerfEvents;
-use perfwatch_metrics::power::PowerMetrics;
-use perfwatch_metrics::resctrl::ResctrlMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
@@ -98,16 +91,9 @@ struct Sampler {
     tick: Tick,
     timestamp: Timestamp,
     began: Instant,
-    cpu: Asked<CpuMetrics>,
-    memory: Asked<MemoryMetrics>,
-    network: Asked<NetworkMetrics>,
-    disk: Asked<DiskMetrics>,
-    perf_events: Asked<PerfEvents>,
+    collectors: Collectors,
     /// How counters are read, and at what interval.
     perf_by: Option<(perf::Settings, Duration)>,
-    power: Asked<PowerMetrics>,
-    memory_bandwidth: Asked<MemoryBandwidthMetrics>,
-    resctrl: Asked<ResctrlMetrics>,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
@@ -116,6 +102,57 @@ type Answered<M> = Result<Collected<M>, Error>;
 
 /// A collector. None while its section is disabled: nothing is open then, and nothing asked.
 type Asked<M> = Option<Arc<Slow<Answered<M>>>>;
+
+/// Makes of the list of collectors a struct with one for each section. Those before the semicolon are made by
+/// [`Collector::new`] when their section is wanted.
+macro_rules! collectors {
+    ($($section:ident: $collector:ty),+; $($other:ident: $by_hand:ty),+) => {
+        #[derive(Debug, Default)]
+        struct Collectors {
+            $($section: Asked<<$collector as Collector>::Metrics>,)+
+            $($other: Asked<<$by_hand as Collector>::Metrics>,)+
+        }
+
+        impl Collectors {
+            /// Has those that are wanted.
+            fn ask(&mut self, host: &Arc<Host>, options: &Options) {
+                $(ask::<$collector>(&mut self.$section, host, options);)+
+            }
+
+            fn errands(&self) -> Vec<Arc<dyn Errand>> {
+                let all = [$(errand(&self.$section),)+ $(errand(&self.$other),)+];
+                all.into_iter().flatten().collect()
+            }
+
+            /// The snapshot of what came back for a tick.
+            fn snapshot(&self, tick: &Tick, began: Instant, host: HostInfo, history: &mut History) -> Snapshot {
+                $(let $section = history.section(<$collector>::NAME, outcome(&self.$section, began));)+
+                $(let $other = history.section(<$by_hand>::NAME, outcome(&self.$other, began));)+
+                Snapshot {
+                    timestamp: history.timestamp,
+                    tick: tick.number,
+                    interval_ms: u64::try_from(tick.interval.as_millis()).unwrap_or(u64::MAX),
+                    lateness_ms: milliseconds(tick.lateness),
+                    host,
+                    $($section: $section.0,)+
+                    $($other: $other.0,)+
+                    status: Status { $($section: $section.1,)+ $($other: $other.1,)+ },
+                }
+            }
+        }
+    };
+}
+
+collectors! {
+    cpu: Cpu,
+    memory: Memory,
+    network: Network,
+    disk: Disk,
+    power: Power,
+    memory_bandwidth: MemoryBandwidth,
+    resctrl: Resctrl;
+    perf_events: Perf
+}
 
 impl Sampler {
     fn new(host: &Arc<Host>) -> Self {
@@ -130,15 +167,8 @@ impl Sampler {
             },
             timestamp: now(),
             began: Instant::now(),
-            cpu: None,
-            memory: None,
-            network: None,
-            disk: None,
-            perf_events: None,
+            collectors: Collectors::default(),
             perf_by: None,
-            power: None,
-            memory_bandwidth: None,
-            resctrl: None,
             since: BTreeMap::new(),
         }
     }
@@ -148,29 +178,12 @@ impl Sampler {
         self.tick = tick;
         self.timestamp = now();
         self.began = Instant::now();
-        let (host, options) = (&self.host, &self.tick.options);
-        ask::<Cpu>(&mut self.cpu, host, options);
-        ask::<Memory>(&mut self.memory, host, options);
-        ask::<Network>(&mut self.network, host, options);
-        ask::<Disk>(&mut self.disk, host, options);
-        ask::<Power>(&mut self.power, host, options);
-        ask::<MemoryBandwidth>(&mut self.memory_bandwidth, host, options);
-        ask::<Resctrl>(&mut self.resctrl, host, options);
+        self.collectors.ask(&self.host, &self.tick.options);
         self.ask_perf();
-        let awaited = [
-            errand(&self.cpu),
-            errand(&self.memory),
-            errand(&self.network),
-            errand(&self.disk),
-            errand(&self.perf_events),
-            errand(&self.power),
-            errand(&self.memory_bandwidth),
-            errand(&self.resctrl),
-        ];
         let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
-            awaited: awaited.into_iter().flatten().collect(),
+            awaited: self.collectors.errands(),
             deadline: self.began + patience,
         }
     }
@@ -180,7 +193,7 @@ impl Sampler {
         let Tick { interval, options, .. } = &self.tick;
         let wanted = options.perf.enabled && !options.disabled.contains(Perf::NAME);
         if !wanted {
-            (self.perf_events, self.perf_by) = (None, None);
+            (self.collectors.perf_events, self.perf_by) = (None, None);
             return;
         }
         let same = |(settings, at): &(perf::Settings, Duration)| {
@@ -190,61 +203,25 @@ impl Sampler {
         };
         if !self.perf_by.as_ref().is_some_and(same) {
             let perf = Perf::by(&options.perf, *interval, &self.host);
-            self.perf_events = Some(collector(Tracker::of(perf)));
+            self.collectors.perf_events = Some(collector(Tracker::of(perf)));
             self.perf_by = Some((options.perf.clone(), *interval));
         }
     }
 
     /// The snapshot of what came back.
     fn end(&mut self) -> Snapshot {
-        let (tick, timestamp, began) = (&self.tick, self.timestamp, self.began);
-        let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
-        let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
-        let (power, resctrl) = (outcome(&self.power, began), outcome(&self.resctrl, began));
-        let memory_bandwidth = outcome(&self.memory_bandwidth, began);
-        let mut history =
-            History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
-        let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
-        let (memory, memory_status) = history.section(Memory::NAME, memory);
-        let (network, network_status) = history.section(Network::NAME, network);
-        let (disk, disk_status) = history.section(Disk::NAME, disk);
-        let perf_events = outcome(&self.perf_events, began);
-        let (perf_events, perf_status) = history.section(Perf::NAME, perf_events);
-        let perf_events = match perf_status.state {
-            State::Ok | State::Late => perf_events,
-            State::Disabled if tick.options.disabled.contains(Perf::NAME) => None,
-            state => Some(uncounted(state, perf_status.reason.as_deref().unwrap_or_default())),
-        };
-        let (power, power_status) = history.section(Power::NAME, power);
-        let (memory_bandwidth, memory_bandwidth_status) =
-            history.section(MemoryBandwidth::NAME, memory_bandwidth);
-        let (resctrl, resctrl_status) = history.section(Resctrl::NAME, resctrl);
+        let earlier = std::mem::take(&mut self.since);
+        let mut history = History { earlier, now: BTreeMap::new(), timestamp: self.timestamp };
+        let info = self.info.clone();
+        let mut snapshot = self.collectors.snapshot(&self.tick, self.began, info, &mut history);
         self.since = history.now;
-        Snapshot {
-            timestamp,
-            tick: tick.number,
-            interval_ms: u64::try_from(tick.interval.as_millis()).unwrap_or(u64::MAX),
-            lateness_ms: milliseconds(tick.lateness),
-            host: self.info.clone(),
-            cpu,
-            memory,
-            network,
-            disk,
-            perf_events,
-            power,
-            memory_bandwidth,
-            resctrl,
-            status: Status {
-                cpu: cpu_status,
-                memory: memory_status,
-                network: network_status,
-                disk: disk_status,
-                perf_events: perf_status,
-                power: power_status,
-                memory_bandwidth: memory_bandwidth_status,
-                resctrl: resctrl_status,
-            },
+        let status = &snapshot.status.perf_events;
+        let unwanted = self.tick.options.disabled.contains(Perf::NAME);
+        if !unwanted && !matches!(status.state, State::Ok | State::Late) {
+            let reason = status.reason.as_deref().unwrap_or_default();
+            snapshot.perf_events = Some(uncounted(status.state, reason));
         }
+        snapshot
     }
 }
 
@@ -414,6 +391,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use perfwatch_metrics::memory::MemoryMetrics;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
@@ -449,7 +427,7 @@ mod tests {
     fn a_collector_that_panics_costs_its_section() {
         let mut sampler = sampler();
         let mut runs = 0;
-        sampler.memory = Some(Slow::new(move || {
+        sampler.collectors.memory = Some(Slow::new(move || {
             runs += 1;
             assert!(runs != 1, "no such luck");
             Ok(Collected { report: memory(), elapsed: None })
@@ -475,7 +453,7 @@ mod tests {
             let _ = gate.recv();
             Ok(Collected { report: memory(), elapsed: None })
         });
-        sampler.memory = Some(Arc::clone(&memory_collector));
+        sampler.collectors.memory = Some(Arc::clone(&memory_collector));
         let mut release = Some(release);
         let (published, snapshots) = mpsc::channel();
         let mut numbers = 0..3;
@@ -539,7 +517,7 @@ mod tests {
     fn no_rate_comes_from_a_reading_that_was_not_reported() {
         let mut sampler = sampler();
         let slow = collector(Tracker::<Holdable>::new(&sampler.host));
-        sampler.memory = Some(Arc::clone(&slow));
+        sampler.collectors.memory = Some(Arc::clone(&slow));
         let mut numbers = 0..6;
         let pace = move || {
             let number = numbers.next()?;

@@ -134,7 +134,7 @@ pub enum Kind {
 }
 
 /// What history has of a metric. What is asked back equals what was reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kept {
     /// A counter as it stands.
     Counter,
@@ -151,10 +151,12 @@ pub enum Kept {
         /// Digits after the point with which it is reported.
         decimals: u32,
     },
-    /// Not its values: they are the increase of a counter per second.
+    /// Not its values: they are the increase of a counter per second, times a scale.
     Rate {
         /// Id of the counter, of the same object.
         of: &'static str,
+        /// What makes of the counter's unit the metric's: 10^-4 of microseconds per second a share of time in percent.
+        scale: f64,
     },
     /// Not its values: they are the increase of one counter for each one of another.
     Ratio {
@@ -199,8 +201,12 @@ pub enum Unit {
     PagesPerSecond,
     /// Page faults per second.
     FaultsPerSecond,
+    /// Millionths of a second.
+    Microseconds,
     /// Thousandths of a second.
     Milliseconds,
+    /// Seconds.
+    Seconds,
     /// Millions of cycles per second.
     Megahertz,
     /// Billions of cycles per second.
@@ -236,7 +242,9 @@ impl Unit {
             Self::OperationsPerSecond => "ops/s",
             Self::PagesPerSecond => "pages/s",
             Self::FaultsPerSecond => "faults/s",
+            Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
+            Self::Seconds => "s",
             Self::Megahertz => "MHz",
             Self::Gigahertz => "GHz",
             Self::PerCycle => "per cycle",
@@ -413,15 +421,7 @@ macro_rules! metrics {
                 )),+
             ];
 
-            /// Shows every value that is not null. `object` is the value of the object's label, if it has one.
-            pub fn visit(&self, object: Option<&str>, each: &mut $crate::catalog::Visitor<'_>) {
-                let mut defs = Self::DEFS.iter();
-                $(
-                    if let Some(def) = defs.next() {
-                        $crate::catalog::show_field(def, object, &self.$field, each);
-                    }
-                )+
-            }
+            $crate::catalog::metrics!(@visit visit DEFS ($($field)+) $($object)?);
 
             $(
                 /// The descriptions of what is kept and not reported.
@@ -435,16 +435,30 @@ macro_rules! metrics {
                     )),+
                 ];
 
-                /// As `visit`, of what is kept and not reported.
-                pub fn visit_hidden(&self, object: Option<&str>, each: &mut $crate::catalog::Visitor<'_>) {
-                    let mut defs = Self::HIDDEN_DEFS.iter();
-                    $(
-                        if let Some(def) = defs.next() {
-                            $crate::catalog::show_field(def, object, &self.$hidden, each);
-                        }
-                    )+
-                }
+                $crate::catalog::metrics!(@visit visit_hidden HIDDEN_DEFS ($($hidden)+));
             )?
+        }
+    };
+    (@visit $visit:ident $defs:ident ($($field:ident)+) $object:literal) => {
+        /// Shows every value that is not null. `object` is the value of the label that tells objects apart.
+        pub fn $visit(&self, object: &str, each: &mut $crate::catalog::Visitor<'_>) {
+            let mut defs = Self::$defs.iter();
+            $(
+                if let Some(def) = defs.next() {
+                    $crate::catalog::show_field(def, Some(object), &self.$field, each);
+                }
+            )+
+        }
+    };
+    (@visit $visit:ident $defs:ident ($($field:ident)+)) => {
+        /// Shows every value that is not null.
+        pub fn $visit(&self, each: &mut $crate::catalog::Visitor<'_>) {
+            let mut defs = Self::$defs.iter();
+            $(
+                if let Some(def) = defs.next() {
+                    $crate::catalog::show_field(def, None, &self.$field, each);
+                }
+            )+
         }
     };
     (@optional $value:literal) => { Some($value) };
@@ -460,7 +474,10 @@ macro_rules! metrics {
         $crate::catalog::Kept::Amount { decimals: <$type as $crate::catalog::Field>::DECIMALS }
     };
     (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident) => {
-        $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)) }
+        $crate::catalog::metrics!(@kept $prefix $kind $type, rate $of * 1.0)
+    };
+    (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident * $scale:literal) => {
+        $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)), scale: $scale }
     };
     (@kept $prefix:literal $kind:ident $type:ty, ratio $of:ident / $per:ident) => {
         $crate::catalog::Kept::Ratio {
@@ -503,7 +520,7 @@ mod tests {
             |id: &str| catalog().chain(hidden()).find(|def| def.id == id).map(|def| def.kept);
         for def in catalog() {
             let from = match def.kept {
-                Kept::Rate { of } => vec![of],
+                Kept::Rate { of, .. } => vec![of],
                 Kept::Ratio { of, per } => vec![of, per],
                 _ => continue,
             };
@@ -549,7 +566,9 @@ mod tests {
                 }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
+                _ if name.ends_with("_us") => Unit::Microseconds,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
+                _ if name.ends_with("_seconds") => Unit::Seconds,
                 _ if name.ends_with("_mhz") => Unit::Megahertz,
                 _ if name.ends_with("_celsius") => Unit::Celsius,
                 _ if name.ends_with("_joules") => Unit::Joules,

@@ -19,10 +19,10 @@ impl DiskMetrics {
     /// Shows every value that is not null.
     pub fn visit(&self, each: &mut Visitor<'_>) {
         for (name, device) in self.devices.iter().flatten() {
-            device.visit(Some(name), each);
+            device.visit(name, each);
         }
         for (mountpoint, partition) in self.partitions.iter().flatten() {
-            partition.visit(Some(mountpoint), each);
+            partition.visit(mountpoint, each);
         }
     }
 }

@@ -126,15 +126,15 @@ impl PerfEvents {
 
     /// Shows every value that is not null.
     pub fn visit(&self, each: &mut Visitor<'_>) {
-        self.overview.visit(None, each);
+        self.overview.visit(each);
         for (event, metrics) in &self.events {
-            metrics.visit(Some(event.name()), each);
+            metrics.visit(event.name(), each);
         }
         for (event, running) in &self.running_pct {
-            running.visit(Some(event.name()), each);
+            running.visit(event.name(), each);
         }
         if let Some(derived) = &self.derived {
-            derived.visit(None, each);
+            derived.visit(each);
         }
     }
 }

@@ -18,72 +18,85 @@ use crate::perf::PerfEvents;
 use crate::power::PowerMetrics;
 use crate::resctrl::ResctrlMetrics;
 
-/// Everything that was measured at one tick. Made once, never changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Snapshot {
-    /// Wall-clock time at which collecting began, in UTC to the millisecond. Rates do not depend on it.
-    pub timestamp: Timestamp,
-    /// Number of the tick since PerfWatch started, from 0. A missed tick leaves a hole.
-    pub tick: u64,
-    /// The interval that was asked for. What elapsed between two readings is what rates are divided by.
-    pub interval_ms: u64,
-    /// How much later than planned collecting began: the host was overloaded or asleep.
-    pub lateness_ms: f64,
-    /// Whose numbers these are.
-    pub host: HostInfo,
-    /// Processors. Null as [`Status::cpu`] says.
-    pub cpu: Option<CpuMetrics>,
-    /// Memory. Null as [`Status::memory`] says.
-    pub memory: Option<MemoryMetrics>,
-    /// Network. Null as [`Status::network`] says.
-    pub network: Option<NetworkMetrics>,
-    /// Disks. Null as [`Status::disk`] says.
-    pub disk: Option<DiskMetrics>,
-    /// Performance counters. Null as [`Status::perf_events`] says.
-    pub perf_events: Option<PerfEvents>,
-    /// Energy and power. Null as [`Status::power`] says.
-    pub power: Option<PowerMetrics>,
-    /// Traffic of the memory controllers. Null as [`Status::memory_bandwidth`] says.
-    pub memory_bandwidth: Option<MemoryBandwidthMetrics>,
-    /// Cache and memory bandwidth by group of tasks. Null as [`Status::resctrl`] says.
-    pub resctrl: Option<ResctrlMetrics>,
-    /// How each section came about.
-    pub status: Status,
+/// Makes of the list of sections the snapshot and the status, which have a field for each.
+macro_rules! sections {
+    ($( $(#[doc = $doc:literal])+ $section:ident: $metrics:ty, )+) => {
+        /// Everything that was measured at one tick. Made once, never changed.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct Snapshot {
+            /// Wall-clock time at which collecting began, in UTC to the millisecond. Rates do not depend on it.
+            pub timestamp: Timestamp,
+            /// Number of the tick since PerfWatch started, from 0. A missed tick leaves a hole.
+            pub tick: u64,
+            /// The interval that was asked for. What elapsed between two readings is what rates are divided by.
+            pub interval_ms: u64,
+            /// How much later than planned collecting began: the host was overloaded or asleep.
+            pub lateness_ms: f64,
+            /// Whose numbers these are.
+            pub host: HostInfo,
+            $(
+                $(#[doc = $doc])+
+                ///
+                /// Null as its status says.
+                pub $section: Option<$metrics>,
+            )+
+            /// How each section came about.
+            pub status: Status,
+        }
+
+        impl Snapshot {
+            /// Shows every value that is not null, in the order of the catalog.
+            pub fn visit(&self, each: &mut Visitor<'_>) {
+                $(
+                    if let Some(section) = &self.$section {
+                        section.visit(each);
+                    }
+                )+
+            }
+        }
+
+        /// How each section of a snapshot came about.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct Status {
+            $(
+                $(#[doc = $doc])+
+                pub $section: Section,
+            )+
+        }
+
+        impl Status {
+            /// The sections by name, in the order of the snapshot.
+            pub fn sections(&self) -> impl Iterator<Item = (&'static str, &Section)> {
+                [$((stringify!($section), &self.$section)),+].into_iter()
+            }
+        }
+    };
+}
+
+sections! {
+    /// Processors.
+    cpu: CpuMetrics,
+    /// Memory.
+    memory: MemoryMetrics,
+    /// Network.
+    network: NetworkMetrics,
+    /// Disks.
+    disk: DiskMetrics,
+    /// Performance counters.
+    perf_events: PerfEvents,
+    /// Energy and power.
+    power: PowerMetrics,
+    /// Traffic of the memory controllers.
+    memory_bandwidth: MemoryBandwidthMetrics,
+    /// Cache and memory bandwidth by group of tasks.
+    resctrl: ResctrlMetrics,
 }
 
 impl Snapshot {
-    /// Shows every value that is not null, in the order of the catalog.
-    pub fn visit(&self, each: &mut Visitor<'_>) {
-        if let Some(cpu) = &self.cpu {
-            cpu.visit(None, each);
-        }
-        if let Some(memory) = &self.memory {
-            memory.visit(None, each);
-        }
-        if let Some(network) = &self.network {
-            network.visit(each);
-        }
-        if let Some(disk) = &self.disk {
-            disk.visit(each);
-        }
-        if let Some(perf_events) = &self.perf_events {
-            perf_events.visit(each);
-        }
-        if let Some(power) = &self.power {
-            power.visit(each);
-        }
-        if let Some(memory_bandwidth) = &self.memory_bandwidth {
-            memory_bandwidth.visit(each);
-        }
-        if let Some(resctrl) = &self.resctrl {
-            resctrl.visit(each);
-        }
-    }
-
     /// Shows every value that is kept and not reported, in the order of [`crate::catalog::hidden`].
     pub fn visit_hidden(&self, each: &mut Visitor<'_>) {
         if let Some(memory) = &self.memory {
-            memory.visit_hidden(None, each);
+            memory.visit_hidden(each);
         }
     }
 }
@@ -110,43 +123,6 @@ pub struct Uname {
     pub version: String,
     pub machine: String,
     pub domainname: String,
-}
-
-/// How each section of a snapshot came about.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    /// Of the section `cpu`.
-    pub cpu: Section,
-    /// Of the section `memory`.
-    pub memory: Section,
-    /// Of the section `network`.
-    pub network: Section,
-    /// Of the section `disk`.
-    pub disk: Section,
-    /// Of the section `perf_events`.
-    pub perf_events: Section,
-    /// Of the section `power`.
-    pub power: Section,
-    /// Of the section `memory_bandwidth`.
-    pub memory_bandwidth: Section,
-    /// Of the section `resctrl`.
-    pub resctrl: Section,
-}
-
-impl Status {
-    /// The sections by name, in the order of the snapshot.
-    pub fn sections(&self) -> [(&'static str, &Section); 8] {
-        [
-            ("cpu", &self.cpu),
-            ("memory", &self.memory),
-            ("network", &self.network),
-            ("disk", &self.disk),
-            ("perf_events", &self.perf_events),
-            ("power", &self.power),
-            ("memory_bandwidth", &self.memory_bandwidth),
-            ("resctrl", &self.resctrl),
-        ]
-    }
 }
 
 /// How one section came about.

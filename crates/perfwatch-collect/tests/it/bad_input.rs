@@ -86,7 +86,7 @@ fn others_are_well(file: &str, snapshot: &Snapshot) {
 
 /// What the section that needs it says of a spoiled file, and that it says so.
 fn is_said(file: &str, snapshot: &Snapshot) {
-    let texts = snapshot.status.sections().into_iter().flat_map(|(_, section)| {
+    let texts = snapshot.status.sections().flat_map(|(_, section)| {
         section.reason.iter().chain(section.parts.values().map(|part| &part.reason))
     });
     let said = texts.filter(|text| text.contains(&format!("proc/{file}"))).count();

@@ -77,7 +77,7 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
 
 /// What can be said of a host without asking twice.
 pub(crate) fn capabilities(status: &Status, host: &Host) -> Vec<Finding> {
-    let sections = status.sections().into_iter();
+    let sections = status.sections();
     let mut findings: Vec<_> =
         sections.flat_map(|(name, section)| section_findings(name, section)).collect();
     findings.push(netlink(host));

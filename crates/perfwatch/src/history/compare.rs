@@ -194,7 +194,7 @@ fn compared(
     size: usize,
 ) -> Compared {
     let (view, unit) = match any.view {
-        View::Counter => (View::Rate, format!("{}/s", any.key.def.unit.symbol())),
+        View::Counter => (View::Rate(1.0), format!("{}/s", any.key.def.unit.symbol())),
         view => (view, any.key.def.unit.symbol().to_owned()),
     };
     let now = side(view, (now, now), &request.range, size);

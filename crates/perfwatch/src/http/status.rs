@@ -138,7 +138,7 @@ fn look(state: &AppState, connections: usize) -> Status {
     let watched = &state.watched;
     let frame = state.latest.borrow().clone();
     let snapshot = frame.as_deref().map(|frame| &frame.snapshot);
-    let sections = snapshot.map(|snapshot| snapshot.status.sections().into_iter());
+    let sections = snapshot.map(|snapshot| snapshot.status.sections());
     let meter = watched.meter.lock();
     let footprint = meter.unwrap_or_else(PoisonError::into_inner).look();
     Status {
