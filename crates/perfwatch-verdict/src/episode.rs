@@ -69,7 +69,8 @@ impl<'a> Tracked<'a> {
 
     /// What is told of these steps.
     pub(crate) fn value(&self, steps: std::ops::Range<usize>) -> Option<f64> {
-        let known = self.series.values.get(steps)?.iter().flatten().copied();
+        let values = &self.series.values;
+        let known = values.get(steps.start..steps.end.min(values.len()))?.iter().flatten().copied();
         let known: Vec<f64> = known.filter(|value| value.is_finite()).collect();
         let last = known.last().copied()?;
         Some(match self.signal.reading {

@@ -47,7 +47,8 @@ pub fn judge(window: &Window) -> Verdict {
     for finding in findings {
         match by_rule.iter_mut().find(|(worst, _)| worst.rule.name == finding.rule.name) {
             Some((worst, others)) => {
-                if !is_part_of(&finding, worst) {
+                let told = [&*worst].into_iter().chain(&*others);
+                if !told.into_iter().any(|told| is_part_of(&finding, told)) {
                     others.push(finding);
                 }
             }

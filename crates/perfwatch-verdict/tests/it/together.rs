@@ -123,7 +123,7 @@ fn a_cause_hides_what_is_at_the_same_time_on_the_same_object_alone() {
         .with("pressure.resources.full_percent{resource=\"memory\"}", "%", |step| {
             Some(if (STEPS - 40..STEPS - 25).contains(&step) { 31.0 } else { 0.0 })
         });
-    assert_eq!(before.rules(), ["disk-saturated", "memory-pressure"]);
+    assert_eq!(before.rules(), ["memory-pressure", "disk-saturated"]);
 
     let fills = |mountpoint: &str, free: f64, situation: Situation| {
         let of = |metric: &str| format!("disk.partitions.{metric}{{mountpoint=\"{mountpoint}\"}}");
