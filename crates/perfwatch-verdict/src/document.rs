@@ -33,7 +33,8 @@ pub fn document() -> String {
 
 fn row(rule: &Rule) -> String {
     let object = rule.object.map(|label| format!("{{{label}}}")).unwrap_or_default();
-    let critical = rule.critical.map(|value| format!(", critical from {value}")).unwrap_or_default();
+    let critical =
+        rule.critical.map(|value| format!(", critical from {value}")).unwrap_or_default();
     let news = if rule.news { ", if it was otherwise before" } else { "" };
     let signals: Vec<_> = rule.signals.iter().map(signal).collect();
     let when = if signals.is_empty() { "see why".to_owned() } else { signals.join("<br>") };
@@ -55,7 +56,8 @@ fn row(rule: &Rule) -> String {
 }
 
 fn signal(signal: &Signal) -> String {
-    let label = signal.only.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
+    let label =
+        signal.only.map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
     let role = match signal.role {
         Role::Must => "",
         Role::IfThere => "if there: ",
@@ -74,7 +76,9 @@ fn signal(signal: &Signal) -> String {
         Test::Below { enter, leave } if enter == leave => format!(" ≤ {}", number(enter)),
         Test::Below { enter, leave } => format!(" ≤ {}, until > {}", number(enter), number(leave)),
         Test::FarAbove { floor } => format!(" far above usual, by {} at least", number(floor)),
-        Test::FarBelow { floor } => format!(" far below usual, which is {} at least", number(floor)),
+        Test::FarBelow { floor } => {
+            format!(" far below usual, which is {} at least", number(floor))
+        }
     };
     format!("{role}`{}{label}`{test}", signal.id)
 }

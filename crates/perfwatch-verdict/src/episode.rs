@@ -159,8 +159,13 @@ enum Stand {
 }
 
 /// The last stretch in which a rule holds on one object. None when it does not in what is spoken of.
-pub(crate) fn last_episode(rule: &Rule, tracked: &[Tracked<'_>], window: &Window) -> Option<Episode> {
-    let of = |role: Role| tracked.iter().filter(move |one| one.signal.role == role && one.is_there());
+pub(crate) fn last_episode(
+    rule: &Rule,
+    tracked: &[Tracked<'_>],
+    window: &Window,
+) -> Option<Episode> {
+    let of =
+        |role: Role| tracked.iter().filter(move |one| one.signal.role == role && one.is_there());
     let missing = |signal: &&Signal| {
         signal.role == Role::Must && !of(Role::Must).any(|one| std::ptr::eq(one.signal, *signal))
     };
@@ -180,7 +185,9 @@ pub(crate) fn last_episode(rule: &Rule, tracked: &[Tracked<'_>], window: &Window
             || !one_of.is_empty() && one_of.iter().all(|(_, back)| *back);
         if back {
             Stand::Back
-        } else if all.iter().any(|one| one.is_past(step).is_none()) || wants_one && one_of.is_empty() {
+        } else if all.iter().any(|one| one.is_past(step).is_none())
+            || wants_one && one_of.is_empty()
+        {
             Stand::Unknown
         } else if all.iter().all(|one| one.is_past(step) == Some(true))
             && (!wants_one || one_of.iter().any(|(past, _)| *past))
@@ -211,7 +218,10 @@ fn walk(rule: &Rule, window: &Window, stand: impl Fn(usize) -> Stand) -> Option<
             let hole = last_known.map_or(0, |known| step - known);
             if hole > most_unknown {
                 run = None;
-                last = open.take().map(|one| Episode { until: last_known.map(|known| known + 1), ..one }).or(last);
+                last = open
+                    .take()
+                    .map(|one| Episode { until: last_known.map(|known| known + 1), ..one })
+                    .or(last);
             }
             continue;
         }
@@ -246,14 +256,22 @@ fn first_known(stand: &impl Fn(usize) -> Stand, before: usize) -> Option<usize> 
 }
 
 /// Of events, from the first to the last that there were: their sums are over a minute.
-fn narrowed(episode: Episode, all: &[&Tracked<'_>], any: &[&Tracked<'_>], window: &Window) -> Episode {
-    let mut events = all.iter().chain(any).filter(|one| one.signal.reading == Reading::Events).peekable();
+fn narrowed(
+    episode: Episode,
+    all: &[&Tracked<'_>],
+    any: &[&Tracked<'_>],
+    window: &Window,
+) -> Episode {
+    let mut events =
+        all.iter().chain(any).filter(|one| one.signal.reading == Reading::Events).peekable();
     if events.peek().is_none() {
         return episode;
     }
     let series: Vec<_> = events.map(|one| one.series).collect();
     let happened = |step: &usize| {
-        series.iter().any(|one| one.values.get(*step).copied().flatten().is_some_and(|count| count > 0.0))
+        series
+            .iter()
+            .any(|one| one.values.get(*step).copied().flatten().is_some_and(|count| count > 0.0))
     };
     let earliest = (episode.from + 1).saturating_sub(steps_of_a_minute(window));
     let from = (earliest..=episode.from).find(happened).unwrap_or(episode.from);

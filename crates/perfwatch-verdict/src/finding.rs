@@ -68,10 +68,16 @@ impl Finding {
             let unit = one.series.unit.as_str();
             if !one.signal.says.is_empty() {
                 let cpus = window.cpus.map(|cpus| cpus.to_string()).unwrap_or_default();
-                let mut clause =
-                    one.signal.says.replace("{cpus}", &cpus).replace("{}", &words::value(value, unit));
-                if let Some(usual) = usual.filter(|_| first.is_none() && one.signal.reading != Reading::Events) {
-                    let (low, high) = (words::value(usual.low, unit), words::value(usual.high, unit));
+                let mut clause = one
+                    .signal
+                    .says
+                    .replace("{cpus}", &cpus)
+                    .replace("{}", &words::value(value, unit));
+                if let Some(usual) =
+                    usual.filter(|_| first.is_none() && one.signal.reading != Reading::Events)
+                {
+                    let (low, high) =
+                        (words::value(usual.low, unit), words::value(usual.high, unit));
                     clause.push_str(&if low == high {
                         format!(" (usually {high})")
                     } else {
@@ -110,7 +116,7 @@ impl Finding {
             from_ms,
             begins: episode.begins,
             until_ms: episode.until.map(|_| to_ms),
-            at_ms: window.at_ms(),
+            at_ms: window.at_ms,
             weight: value.map_or(0.0, |value| if down { -value } else { value }),
             evidence,
         }
@@ -143,7 +149,8 @@ impl Finding {
             text = format!("{text}; {when}");
         }
         text.push('.');
-        let mut names: Vec<_> = others.iter().filter_map(|one| one.object.as_deref()).map(words::name).collect();
+        let mut names: Vec<_> =
+            others.iter().filter_map(|one| one.object.as_deref()).map(words::name).collect();
         if names.len() > MAX_OTHERS {
             let more = names.len() - MAX_OTHERS;
             names.truncate(MAX_OTHERS);
@@ -155,7 +162,8 @@ impl Finding {
             [all @ .., last] => text = format!("{text} Also {} and {last}.", all.join(", ")),
         }
         let mut evidence = self.evidence;
-        evidence.extend(others.iter().take(MAX_OTHERS).filter_map(|one| one.evidence.first().cloned()));
+        evidence
+            .extend(others.iter().take(MAX_OTHERS).filter_map(|one| one.evidence.first().cloned()));
         let label = self.rule.object.map(str::to_owned);
         Sentence {
             rule: self.rule.name,

@@ -71,7 +71,8 @@ impl Fill {
             points.iter().copied().filter(|(_, value)| value.is_finite()).collect();
         let points: Vec<(i64, f64)> =
             points.iter().copied().step_by(points.len().div_ceil(MAX_POINTS).max(1)).collect();
-        let (from_ms, seen_ms) = (points.first()?.0, points.last()?.0.saturating_sub(points.first()?.0));
+        let (from_ms, seen_ms) =
+            (points.first()?.0, points.last()?.0.saturating_sub(points.first()?.0));
         if points.len() < MIN_POINTS || seen_ms < min_ms {
             return None;
         }
@@ -86,9 +87,16 @@ impl Fill {
         (left_ms <= horizon).then_some(Self { bytes_per_ms, left_ms, from_ms, seen_ms })
     }
 
-    fn finding(&self, mountpoint: &str, (used, free): (&Series, &Series), left: f64, window: &Window) -> Finding {
-        let at_ms = window.at_ms();
-        let (per, unit) = if self.seen_ms < DAY_MS { ("an hour", HOUR_MS) } else { ("a day", DAY_MS) };
+    fn finding(
+        &self,
+        mountpoint: &str,
+        (used, free): (&Series, &Series),
+        left: f64,
+        window: &Window,
+    ) -> Finding {
+        let at_ms = window.at_ms;
+        let (per, unit) =
+            if self.seen_ms < DAY_MS { ("an hour", HOUR_MS) } else { ("a day", DAY_MS) };
         let rate = words::value(self.bytes_per_ms * unit as f64, "bytes");
         let seen = match self.seen_ms {
             days if days >= 6 * DAY_MS => "this week's rate".to_owned(),
@@ -110,7 +118,11 @@ impl Fill {
                 under if under < 7 * DAY_MS => Severity::Warning,
                 _ => Severity::Notice,
             },
-            head: format!("{} in {} at {seen}", head(&FILL_FORECAST, Some(mountpoint)), words::duration(self.left_ms)),
+            head: format!(
+                "{} in {} at {seen}",
+                head(&FILL_FORECAST, Some(mountpoint)),
+                words::duration(self.left_ms)
+            ),
             clauses: vec![
                 format!("{rate} more are used {per}"),
                 format!("{} are free", words::value(left, "bytes")),
@@ -187,7 +199,8 @@ mod tests {
         let flat = week(|_| 100.0 * GIB);
         let saw = week(|hour| 100.0 * GIB + hour % 24.0 * GIB);
         let falls = week(|hour| 100.0 * GIB - hour * GIB / 12.0);
-        let was_freed = week(|hour| if hour < 140.0 { 100.0 * GIB + hour * GIB } else { 90.0 * GIB });
+        let was_freed =
+            week(|hour| if hour < 140.0 { 100.0 * GIB + hour * GIB } else { 90.0 * GIB });
         let noise = week(|hour| 100.0 * GIB + (hour * 12.9898).sin() * GIB);
         for points in [flat, saw, falls, was_freed, noise] {
             assert_eq!(days_left(&points, 1.0), None, "{:?}", slope(&points));
@@ -207,7 +220,8 @@ mod tests {
         for points in [vec![], vec![(0, 1.0)], vec![(5, 1.0); 50], vec![(i64::MIN, f64::NAN); 50]] {
             assert_eq!(Fill::new(&points, 1.0, 0), None);
         }
-        let extremes: Vec<_> = (0..50).map(|n| (i64::MIN + n * (i64::MAX / 26), f64::MAX * n as f64)).collect();
+        let extremes: Vec<_> =
+            (0..50).map(|n| (i64::MIN + n * (i64::MAX / 26), f64::MAX * n as f64)).collect();
         assert_eq!(Fill::new(&extremes, f64::MAX, 0), None);
     }
 }

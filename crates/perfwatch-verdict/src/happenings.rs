@@ -24,10 +24,10 @@ struct Trouble<'a> {
 
 /// What events say of the window.
 pub(crate) fn findings(window: &Window) -> Vec<Finding> {
-    let troubles = troubles(&window.events, window.at_ms());
-    let spoken_of = window.at_ms().saturating_sub(WINDOW_MS);
+    let troubles = troubles(&window.events, window.at_ms);
+    let spoken_of = window.at_ms.saturating_sub(WINDOW_MS);
     let told = troubles.iter().filter(|(_, trouble)| {
-        let until = trouble.until_ms.unwrap_or(window.at_ms());
+        let until = trouble.until_ms.unwrap_or(window.at_ms);
         until > spoken_of && until.saturating_sub(trouble.from_ms) >= MIN_MS
     });
     told.filter_map(|(part, trouble)| finding(part.as_deref(), trouble, window)).collect()
@@ -77,24 +77,36 @@ fn finding(part: Option<&str>, trouble: &Trouble<'_>, window: &Window) -> Option
         (Resource::Disk, Some(mountpoint)) => {
             format!("disk.partitions.total_bytes{{mountpoint=\"{}\"}}", escaped(mountpoint))
         }
-        (_, Some(section)) => format!("self.collectors.duration_ms{{collector=\"{}\"}}", escaped(section)),
+        (_, Some(section)) => {
+            format!("self.collectors.duration_ms{{collector=\"{}\"}}", escaped(section))
+        }
         (_, None) => "self.store_bytes".to_owned(),
     };
     let unit = if rule.name == COLLECTOR_MISSING.name { "ms" } else { "bytes" };
-    let to_ms = trouble.until_ms.unwrap_or(window.at_ms());
+    let to_ms = trouble.until_ms.unwrap_or(window.at_ms);
     let usual = None;
-    let evidence =
-        Evidence { select, from_ms: trouble.from_ms, to_ms, value: None, unit: unit.to_owned(), usual };
+    let evidence = Evidence {
+        select,
+        from_ms: trouble.from_ms,
+        to_ms,
+        value: None,
+        unit: unit.to_owned(),
+        usual,
+    };
     Some(Finding {
         rule,
         head: head(rule, object),
         object: object.map(str::to_owned),
         severity: rule.severity,
-        clauses: [trouble.reason].into_iter().filter(|reason| !reason.is_empty()).map(words::reason).collect(),
+        clauses: [trouble.reason]
+            .into_iter()
+            .filter(|reason| !reason.is_empty())
+            .map(words::reason)
+            .collect(),
         from_ms: trouble.from_ms,
         begins: true,
         until_ms: trouble.until_ms,
-        at_ms: window.at_ms(),
+        at_ms: window.at_ms,
         weight: to_ms.saturating_sub(trouble.from_ms) as f64,
         evidence: vec![evidence],
     })

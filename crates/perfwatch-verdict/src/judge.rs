@@ -25,7 +25,7 @@ const APART_MS: i64 = 60_000;
 /// What stands out in the window.
 pub fn judge(window: &Window) -> Verdict {
     let mut verdict = Verdict {
-        at_ms: window.at_ms(),
+        at_ms: window.at_ms,
         window_ms: WINDOW_MS,
         sentences: Vec::new(),
         quiet: None,
@@ -38,7 +38,8 @@ pub fn judge(window: &Window) -> Verdict {
     findings.extend(happenings::findings(window));
     findings.extend(forecast::findings(window));
     // What hides is hidden itself by a deeper cause, and hides nonetheless.
-    let hidden: Vec<bool> = findings.iter().map(|one| findings.iter().any(|cause| hides(cause, one))).collect();
+    let hidden: Vec<bool> =
+        findings.iter().map(|one| findings.iter().any(|cause| hides(cause, one))).collect();
     let mut hidden = hidden.into_iter();
     findings.retain(|_| !hidden.next().unwrap_or_default());
     findings.sort_by(Finding::worse_first);
@@ -60,12 +61,14 @@ pub fn judge(window: &Window) -> Verdict {
         .filter(|(one, _)| !matches!(one.rule.kind, Kind::Unusual | Kind::Forecast))
         .map(|(one, _)| one.rule.resource)
         .collect();
-    by_rule.retain(|(one, _)| one.rule.kind != Kind::Unusual || !plain.contains(&one.rule.resource));
+    by_rule
+        .retain(|(one, _)| one.rule.kind != Kind::Unusual || !plain.contains(&one.rule.resource));
     by_rule.truncate(MAX_SENTENCES);
     verdict.sentences =
         by_rule.into_iter().map(|(worst, others)| worst.sentence(&others, window)).collect();
     if verdict.sentences.is_empty() {
-        verdict.quiet = Some(format!("Nothing stands out in the last {}.", words::duration(WINDOW_MS)));
+        verdict.quiet =
+            Some(format!("Nothing stands out in the last {}.", words::duration(WINDOW_MS)));
     }
     verdict
 }
@@ -90,17 +93,26 @@ pub fn wants_usual(window: &Window) -> Vec<String> {
             }
         }
     }
-    wanted.into_iter().chain(compared).collect::<BTreeSet<_>>().into_iter().take(MAX_WANTED).collect()
+    wanted
+        .into_iter()
+        .chain(compared)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .take(MAX_WANTED)
+        .collect()
 }
 
 /// Why nothing can be said. None when something can.
 fn unsure(window: &Window) -> Option<String> {
     if window.step_ms > WINDOW_MS {
         let step = words::duration(window.step_ms);
-        return Some(format!("Of this time history has one value for each {step}: too few to say."));
+        return Some(format!(
+            "Of this time history has one value for each {step}: too few to say."
+        ));
     }
-    let measured =
-        |step: &usize| window.series.iter().any(|one| one.values.get(*step).is_some_and(Option::is_some));
+    let measured = |step: &usize| {
+        window.series.iter().any(|one| one.values.get(*step).is_some_and(Option::is_some))
+    };
     let spoken_of = words::duration(WINDOW_MS);
     let nothing = || Some(format!("Nothing was measured in the {spoken_of} before this moment."));
     let Some(first) = (0..window.steps).find(measured) else { return nothing() };
@@ -112,11 +124,16 @@ fn unsure(window: &Window) -> Option<String> {
     }
     if known_ms < MIN_MEASURED_MS {
         let (known, needed) = (words::duration(known_ms), words::duration(MIN_MEASURED_MS));
-        return Some(format!("Too little was measured before this moment: {known}; it takes {needed}."));
+        return Some(format!(
+            "Too little was measured before this moment: {known}; it takes {needed}."
+        ));
     }
     let coverage = known as f64 / expected.len().max(1) as f64;
     (coverage < MIN_COVERAGE).then(|| {
-        format!("Only {:.0} % of the {spoken_of} before this moment was measured.", coverage * 100.0)
+        format!(
+            "Only {:.0} % of the {spoken_of} before this moment was measured.",
+            coverage * 100.0
+        )
     })
 }
 
@@ -143,7 +160,10 @@ fn candidates(window: &Window) -> Vec<(&'static Rule, Option<String>, Vec<Tracke
             Some(label) => {
                 let deciding = rule.signals.iter().filter(|signal| signal.role != Role::Told);
                 let series = deciding.flat_map(|signal| of(signal).iter());
-                series.filter_map(|one| one.label(label)).map(|name| Some(name.to_owned())).collect()
+                series
+                    .filter_map(|one| one.label(label))
+                    .map(|name| Some(name.to_owned()))
+                    .collect()
             }
         };
         for object in objects {
@@ -177,7 +197,8 @@ fn hides(cause: &Finding, effect: &Finding) -> bool {
 
 /// Whether one is about a partition of the disk that the other is about, or the other way round.
 fn is_part_of(one: &Finding, other: &Finding) -> bool {
-    let (Some("device"), Some(one), Some(other)) = (one.rule.object, &one.object, &other.object) else {
+    let (Some("device"), Some(one), Some(other)) = (one.rule.object, &one.object, &other.object)
+    else {
         return false;
     };
     let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };

@@ -30,5 +30,6 @@ pub use rule::{Reading, Role, Rule, Signal, Test};
 pub use rules::{ids, rules};
 pub use sentence::{Band, Evidence, Kind, MAX_SENTENCES, Resource, Sentence, Severity, Verdict};
 pub use window::{
-    EVENTS_MS, Event, Happening, LOOKBACK_MS, LOOKBACK_STEPS, Series, Trend, Usual, WINDOW_MS, Window,
+    EVENTS_MS, Event, Happening, LOOKBACK_MS, LOOKBACK_STEPS, Series, Trend, Usual, WINDOW_MS,
+    Window,
 };

@@ -79,7 +79,10 @@ mod tests {
             assert_eq!(rule.object.is_some(), rule.head.contains("{}"), "{}", rule.name);
         }
         for rule in over_series() {
-            assert!(!matches!(rule.signals.first().map(|first| first.role), None | Some(Role::Told)));
+            assert!(!matches!(
+                rule.signals.first().map(|first| first.role),
+                None | Some(Role::Told)
+            ));
             for signal in rule.signals {
                 let says = signal.says;
                 match signal.test {

@@ -19,8 +19,10 @@ pub struct Window {
     pub from_ms: i64,
     /// Length of a step.
     pub step_ms: i64,
-    /// How many there are. The last one ends at the moment in question.
+    /// How many there are.
     pub steps: usize,
+    /// The moment in question, in milliseconds since the epoch: the last step ends there, or holds it.
+    pub at_ms: i64,
     /// CPUs of the host. None when it is not known: rules that count for each CPU are silent.
     pub cpus: Option<usize>,
     /// Values, in any order.
@@ -32,21 +34,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// The moment in question, in milliseconds since the epoch.
-    pub fn at_ms(&self) -> i64 {
-        self.begin_ms(self.steps)
-    }
-
-    /// When a step begins.
+    /// When a step begins; of the one after the last, the moment in question.
     pub(crate) fn begin_ms(&self, step: usize) -> i64 {
-        self.from_ms.saturating_add(self.step_ms.saturating_mul(step as i64))
+        self.from_ms.saturating_add(self.step_ms.saturating_mul(step as i64)).min(self.at_ms)
     }
 
     /// How many whole steps so many milliseconds are; never fewer than one.
     pub(crate) fn steps_of(&self, milliseconds: i64) -> usize {
-        usize::try_from(milliseconds.max(1).unsigned_abs().div_ceil(self.step_ms.max(1).unsigned_abs()))
-            .unwrap_or(usize::MAX)
-            .max(1)
+        usize::try_from(
+            milliseconds.max(1).unsigned_abs().div_ceil(self.step_ms.max(1).unsigned_abs()),
+        )
+        .unwrap_or(usize::MAX)
+        .max(1)
     }
 
     /// The first step that is spoken of.
@@ -106,7 +105,8 @@ impl Usual {
         }
         all.sort_by(f64::total_cmp);
         // The nearest rank: a value that did occur.
-        let quantile = |tenths: usize| all.get((all.len() * tenths).div_ceil(10).max(1) - 1).copied();
+        let quantile =
+            |tenths: usize| all.get((all.len() * tenths).div_ceil(10).max(1) - 1).copied();
         Some(Self { low: quantile(1)?, high: quantile(9)?, days: counted })
     }
 }

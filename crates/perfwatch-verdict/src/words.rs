@@ -55,7 +55,11 @@ pub(crate) fn value(value: f64, unit: &str) -> String {
 fn number(value: f64) -> String {
     if value.abs() < 9.95 {
         let rounded = (value * 10.0).round() / 10.0;
-        return if value != 0.0 && rounded == 0.0 { "< 0.1".to_owned() } else { format!("{rounded}") };
+        return if value != 0.0 && rounded == 0.0 {
+            "< 0.1".to_owned()
+        } else {
+            format!("{rounded}")
+        };
     }
     let digits = format!("{:.0}", value.abs());
     let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };

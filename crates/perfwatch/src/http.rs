@@ -21,6 +21,7 @@ mod snapshot;
 mod status;
 mod tls;
 mod tokens;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use crate::access::Access;
 use crate::bus::Latest;
 use crate::config::LiveSettings;
 use status::Watched;
+use verdict::Verdicts;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
@@ -59,6 +61,7 @@ pub(crate) struct AppState {
     live_clients: Arc<Semaphore>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
+    verdicts: Arc<Verdicts>,
 }
 
 impl AppState {
@@ -80,6 +83,7 @@ impl AppState {
             live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            verdicts: Arc::default(),
         }
     }
 
@@ -111,6 +115,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/api/v1/verdict", get(verdict::get))
         .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(assets::page)

@@ -6,7 +6,8 @@ use crate::sentence::Resource::Memory;
 use crate::sentence::Severity::{Critical, Warning};
 
 /// Reclaim reads and writes disks; that is not the disk's trouble.
-const SHOWS_AS_DISK: &[&str] = &["memory-reclaim", "memory-low", "swapping", "disk-saturated", "disk-slow", "io-stalled"];
+const SHOWS_AS_DISK: &[&str] =
+    &["memory-reclaim", "memory-low", "swapping", "disk-saturated", "disk-slow", "io-stalled"];
 
 pub(crate) const RULES: &[Rule] = &[
     Rule::new(

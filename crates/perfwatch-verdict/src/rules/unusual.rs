@@ -23,8 +23,13 @@ const BUSY: Test = far_above(30.0);
 
 pub(crate) const RULES: &[Rule] = &[
     // A build of some minutes is nothing to speak of.
-    unusual("cpu-unusual", Cpu, "CPUs are far busier than usual at this hour", &[must("cpu.usage_percent", BUSY, "{}")])
-        .hold(600),
+    unusual(
+        "cpu-unusual",
+        Cpu,
+        "CPUs are far busier than usual at this hour",
+        &[must("cpu.usage_percent", BUSY, "{}")],
+    )
+    .hold(600),
     unusual(
         "switches-unusual",
         Cpu,
@@ -35,7 +40,10 @@ pub(crate) const RULES: &[Rule] = &[
         "memory-unusual",
         Memory,
         "Far more memory is in use than usual at this hour",
-        &[must("memory.usage_percent", far_above(25.0), "{}"), told("memory.used_bytes", "which are {}")],
+        &[
+            must("memory.usage_percent", far_above(25.0), "{}"),
+            told("memory.used_bytes", "which are {}"),
+        ],
     ),
     unusual(
         "disk-unusual",

@@ -1,7 +1,8 @@
 //! Whatever stands in a window, the verdict is one.
 
 use perfwatch_verdict::{
-    Event, Happening, MAX_SENTENCES, Role, Series, Trend, Usual, Window, ids, judge, rules, wants_usual,
+    Event, Happening, MAX_SENTENCES, Role, Series, Trend, Usual, Window, ids, judge, rules,
+    wants_usual,
 };
 use proptest::prelude::*;
 
@@ -21,12 +22,24 @@ fn values() -> impl Strategy<Value = Vec<Option<f64>>> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![prop::sample::select(vec!["io", "cpu", "memory", "sda", "sda1", "/"]).prop_map(str::to_owned), ".*"]
+    prop_oneof![
+        prop::sample::select(vec!["io", "cpu", "memory", "sda", "sda1", "/"])
+            .prop_map(str::to_owned),
+        ".*"
+    ]
 }
 
 fn usual() -> impl Strategy<Value = Option<Usual>> {
-    let band = (any::<f64>(), any::<f64>(), 0_usize..8).prop_map(|(low, high, days)| Usual { low, high, days });
-    prop_oneof![Just(None), (0.0..50.0).prop_map(|low| Some(Usual { low, high: low + 5.0, days: 7 })), band.prop_map(Some)]
+    let band = (any::<f64>(), any::<f64>(), 0_usize..8).prop_map(|(low, high, days)| Usual {
+        low,
+        high,
+        days,
+    });
+    prop_oneof![
+        Just(None),
+        (0.0..50.0).prop_map(|low| Some(Usual { low, high: low + 5.0, days: 7 })),
+        band.prop_map(Some)
+    ]
 }
 
 fn series() -> impl Strategy<Value = Series> {
@@ -56,7 +69,10 @@ fn storm() -> impl Strategy<Value = Vec<Series>> {
                 let (low, high) = crate::situation::usual_of(signal);
                 Series {
                     id: signal.id.to_owned(),
-                    labels: label.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
+                    labels: label
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .into_iter()
+                        .collect(),
                     select: format!("{}{label:?}", signal.id),
                     unit: "%".to_owned(),
                     values: vec![Some(value); 180],
@@ -73,18 +89,30 @@ fn happening() -> impl Strategy<Value = Happening> {
     let state = prop::sample::select(vec!["late", "failed", "ok", ""]);
     prop_oneof![
         Just(Happening::Start),
-        (part, state, ".*").prop_map(|(part, state, reason)| Happening::Part { part, state: state.to_owned(), reason }),
+        (part, state, ".*").prop_map(|(part, state, reason)| Happening::Part {
+            part,
+            state: state.to_owned(),
+            reason
+        }),
         prop::option::of(".*").prop_map(|problem| Happening::History { problem }),
     ]
 }
 
 fn window() -> impl Strategy<Value = Window> {
-    let times = (prop_oneof![Just(0), any::<i64>()], prop_oneof![Just(10_000), Just(60_000), 1..400_000_i64, any::<i64>()]);
+    let times = (
+        prop_oneof![Just((0, 1_800_000)), any::<(i64, i64)>()],
+        prop_oneof![Just(10_000), Just(60_000), 1..400_000_i64, any::<i64>()],
+    );
     let events = prop::collection::vec((any::<i64>(), happening()), 0..10);
     let trend = (name(), prop::collection::vec((any::<i64>(), any::<f64>()), 0..40));
-    let all = (prop::collection::vec(series(), 0..20), storm(), events, prop::collection::vec(trend, 0..3));
+    let all = (
+        prop::collection::vec(series(), 0..20),
+        storm(),
+        events,
+        prop::collection::vec(trend, 0..3),
+    );
     (times, 0_usize..200, prop::option::of(0_usize..5000), all).prop_map(
-        |((from_ms, step_ms), steps, cpus, (mut series, storm, events, trends))| {
+        |(((from_ms, at_ms), step_ms), steps, cpus, (mut series, storm, events, trends))| {
             series.extend(storm);
             let event = |(at_ms, what)| Event { at_ms, what };
             let trend = |(mountpoint, used)| Trend { mountpoint, used };
@@ -92,6 +120,7 @@ fn window() -> impl Strategy<Value = Window> {
                 from_ms,
                 step_ms,
                 steps,
+                at_ms,
                 cpus,
                 series,
                 events: events.into_iter().map(event).collect(),

@@ -53,7 +53,12 @@ fn each_rule_speaks_and_names_its_evidence() {
         let verdict = situation.judge();
         let sentence = verdict.sentences.iter().find(|one| one.rule == rule.name);
         let Some(sentence) = sentence else { panic!("{} is silent: {verdict:?}", rule.name) };
-        assert_eq!(sentence.since_ms, Some(situation.0.from_ms + from as i64 * 10_000), "{}", rule.name);
+        assert_eq!(
+            sentence.since_ms,
+            Some(situation.0.from_ms + from as i64 * 10_000),
+            "{}",
+            rule.name
+        );
         let first = &sentence.evidence[0];
         assert!(first.select.starts_with(rule.signals[0].id), "{first:?}");
         assert!(first.value.is_some(), "{first:?}");
@@ -99,7 +104,8 @@ fn each_rule_goes_on_between_its_thresholds_and_ends_below_both() {
             let situation = window(rule, swings);
             let verdict = situation.judge();
             assert!(says(&verdict, rule), "{}: {verdict:?}", rule.name);
-            let since = verdict.sentences.iter().find(|one| one.rule == rule.name).unwrap().since_ms;
+            let since =
+                verdict.sentences.iter().find(|one| one.rule == rule.name).unwrap().since_ms;
             assert_eq!(since, Some(situation.0.from_ms + from as i64 * 10_000), "{}", rule.name);
         }
         // Over for ten minutes, so it is not spoken of; over for two, so it is.

@@ -25,6 +25,7 @@ impl Situation {
             from_ms: AT_MS - step_ms * STEPS as i64,
             step_ms,
             steps: STEPS,
+            at_ms: AT_MS,
             cpus: Some(2),
             ..Window::default()
         };
@@ -32,10 +33,16 @@ impl Situation {
     }
 
     /// With this series; of it in braces what a selector has there. What was there of it is gone.
-    pub(crate) fn with(mut self, select: &str, unit: &str, value: impl Fn(usize) -> Option<f64>) -> Self {
+    pub(crate) fn with(
+        mut self,
+        select: &str,
+        unit: &str,
+        value: impl Fn(usize) -> Option<f64>,
+    ) -> Self {
         let (id, labels) = select.split_once('{').unwrap_or((select, ""));
         let labels = labels.trim_end_matches('}').split_once('=');
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()));
+        let labels =
+            labels.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()));
         self.0.series.retain(|one| one.select != select);
         self.0.series.push(Series {
             id: id.to_owned(),
@@ -64,7 +71,13 @@ impl Situation {
     }
 
     /// The series of a signal, on an object called so.
-    pub(crate) fn signal(self, rule: &Rule, signal: &Signal, object: &str, value: impl Fn(usize) -> f64) -> Self {
+    pub(crate) fn signal(
+        self,
+        rule: &Rule,
+        signal: &Signal,
+        object: &str,
+        value: impl Fn(usize) -> f64,
+    ) -> Self {
         let label = signal.only.or(rule.object.map(|label| (label, object)));
         let select = match label {
             Some((name, value)) => format!("{}{{{name}=\"{value}\"}}", signal.id),
