@@ -28,3 +28,4 @@ mod storage_faults;
 mod systemd;
 mod tls;
 mod unix_socket;
+mod verdict;
