@@ -276,6 +276,8 @@ fn narrowed(
     let earliest = (episode.from + 1).saturating_sub(steps_of_a_minute(window));
     let from = (earliest..=episode.from).find(happened).unwrap_or(episode.from);
     let end = episode.until.unwrap_or(window.steps);
-    let until = (from..end).rev().find(happened).map_or(end, |last| last + 1);
-    Episode { from, begins: episode.begins, until: Some(until) }
+    let last = (from..end).rev().find(happened).map_or(end, |last| last + 1);
+    // They go on when there were some in the last two steps, and not only there.
+    let goes_on = episode.until.is_none() && last + 2 > window.steps && last > from + 1;
+    Episode { from, begins: episode.begins, until: (!goes_on).then_some(last) }
 }

@@ -68,11 +68,9 @@ impl Finding {
             let unit = one.series.unit.as_str();
             if !one.signal.says.is_empty() {
                 let cpus = window.cpus.map(|cpus| cpus.to_string()).unwrap_or_default();
-                let mut clause = one
-                    .signal
-                    .says
-                    .replace("{cpus}", &cpus)
-                    .replace("{}", &words::value(value, unit));
+                let plural = if value == 1.0 { "" } else { "s" };
+                let says = one.signal.says.replace("{cpus}", &cpus).replace("{s}", plural);
+                let mut clause = says.replace("{}", &words::value(value, unit));
                 if let Some(usual) =
                     usual.filter(|_| first.is_none() && one.signal.reading != Reading::Events)
                 {

@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(Fill::new(&points, 1.0, 0), None);
         }
         let extremes: Vec<_> =
-            (0..50).map(|n| (i64::MIN + n * (i64::MAX / 26), f64::MAX * n as f64)).collect();
+            (0..50_i64).map(|n| (i64::MIN + n * (i64::MAX / 50), f64::MAX * n as f64)).collect();
         assert_eq!(Fill::new(&extremes, f64::MAX, 0), None);
     }
 }

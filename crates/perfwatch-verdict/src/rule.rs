@@ -114,7 +114,7 @@ pub struct Signal {
     pub test: Test,
     /// Whether the thresholds are for each CPU.
     pub per_cpu: bool,
-    /// The words for it; `{}` is its value, `{cpus}` the number of CPUs. Empty: it decides and is not told.
+    /// The words for it; `{}` is its value, `{cpus}` the number of CPUs, `{s}` the plural. Empty: it decides and is not told.
     pub says: &'static str,
 }
 

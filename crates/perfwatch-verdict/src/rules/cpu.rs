@@ -54,10 +54,11 @@ pub(crate) const RULES: &[Rule] = &[
             must("pressure.resources.some_percent", above(80.0, 60.0), "something waits for a CPU {} of the time")
                 .of("resource", "cpu"),
             must("cpu.usage_percent", above(95.0, 80.0), "CPUs are busy {} of the time"),
+            must("scheduler.running", above(2.0, 1.5), "{} threads want one of {cpus} CPUs").per_cpu(),
             absent("scheduler.run_queue_wait"),
         ],
-        "PSI (Documentation/accounting/psi.rst): some is the share of time in which at least one task was runnable and waited. \
-         Used where the kernel has no /proc/schedstat, which tells how many.",
+        "PSI (Documentation/accounting/psi.rst): some is the share of time in which at least one task was runnable and waited, however many there \
+         are, so at two runnable ones for each CPU. Used where the kernel has no /proc/schedstat, which tells how long all of them waited.",
     ),
     Rule::new(
         "cpu-stolen",
@@ -73,7 +74,7 @@ pub(crate) const RULES: &[Rule] = &[
         "cpu-overheats",
         (Cpu, Errors, Warning),
         "CPUs throttle themselves for their temperature",
-        &[must("cpu.throttles", above(10.0, 1.0), "times throttled: {}").events()],
+        &[must("cpu.throttles", above(10.0, 1.0), "throttled {} time{s}").events()],
         "Intel SDM, thermal monitor: the counter grows each time that a core or package slows down. Some happen at bursts of \
          load; ten within a minute are a cooling problem.",
     )

@@ -46,7 +46,7 @@ pub(crate) const RULES: &[Rule] = &[
         "hardware-errors",
         (Kernel, Errors, Critical),
         "Memory has errors that could not be corrected",
-        &[must("kernel.hardware_errors_uncorrected", above(1.0, 1.0), "errors: {}").events()],
+        &[must("kernel.hardware_errors_uncorrected", above(1.0, 1.0), "{} error{s}").events()],
         "EDAC's ue_count. One is one too many.",
     )
     .at_once()
@@ -55,7 +55,7 @@ pub(crate) const RULES: &[Rule] = &[
         "hardware-corrects",
         (Kernel, Errors, Notice),
         "Memory has errors that were corrected",
-        &[must("kernel.hardware_errors_corrected", above(10.0, 1.0), "errors: {}").events()],
+        &[must("kernel.hardware_errors_corrected", above(10.0, 1.0), "{} error{s}").events()],
         "EDAC's ce_count. One now and then is a cosmic ray; ten within a minute are a module that fails.",
     )
     .at_once(),

@@ -15,7 +15,7 @@ pub(crate) const RULES: &[Rule] = &[
         (Memory, Errors, Critical),
         "The kernel killed processes for lack of memory",
         &[
-            must("memory.oom_kills", above(1.0, 1.0), "killed: {}").events(),
+            must("memory.oom_kills", above(1.0, 1.0), "{} kill{s}").events(),
             told("memory.available_bytes", "{} are available on the host"),
         ],
         "/proc/vmstat's oom_kill, which counts the kills of control groups too. One is one too many.",

@@ -11,9 +11,9 @@ pub(crate) const RULES: &[Rule] = &[
         (Network, Errors, Warning),
         "Connections are refused because a server does not accept them fast enough",
         &[
-            must("network.tcp.listen_overflows", above(5.0, 1.0), "accept queue overflowed: {} times").events(),
-            told("network.tcp.listen_drops", "connection attempts dropped: {}").events(),
-            told("network.tcp.syn_cookies_sent", "SYN cookies sent: {}").events(),
+            must("network.tcp.listen_overflows", above(5.0, 1.0), "an accept queue overflowed {} time{s}").events(),
+            told("network.tcp.listen_drops", "{} connection attempt{s} dropped").events(),
+            told("network.tcp.syn_cookies_sent", "{} SYN cookie{s} sent").events(),
         ],
         "TcpExt ListenOverflows (RFC 9293 leaves the SYN unanswered): the client waits a second and tries again. Five within a minute are no accident; \
          see which server with ss -ltn, where Recv-Q reaches Send-Q.",
@@ -24,7 +24,7 @@ pub(crate) const RULES: &[Rule] = &[
         (Network, Errors, Warning),
         "UDP datagrams are lost because programs do not read them fast enough",
         &[
-            must("network.udp.receive_buffer_errors", above(10.0, 1.0), "lost: {}").events(),
+            must("network.udp.receive_buffer_errors", above(10.0, 1.0), "{} lost").events(),
             told("network.udp.datagrams_in_per_sec", "{} a second arrive"),
         ],
         "RcvbufErrors of /proc/net/snmp and snmp6: the socket's buffer was full. Ten within a minute.",
@@ -35,8 +35,8 @@ pub(crate) const RULES: &[Rule] = &[
         (Network, Errors, Warning),
         "Interface {} has errors",
         &[
-            one_of("network.interfaces.errors_in", above(10.0, 1.0), "received with errors: {}").events(),
-            one_of("network.interfaces.errors_out", above(10.0, 1.0), "not sent: {}").events(),
+            one_of("network.interfaces.errors_in", above(10.0, 1.0), "{} packet{s} received with errors").events(),
+            one_of("network.interfaces.errors_out", above(10.0, 1.0), "{} not sent").events(),
         ],
         "/proc/net/dev. A frame in error is a bad cable, port or driver; ten within a minute are told.",
     )
@@ -58,7 +58,7 @@ pub(crate) const RULES: &[Rule] = &[
         (Network, Saturation, Warning),
         "Packets are dropped before a CPU takes them",
         &[
-            must("network.softnet.dropped", above(10.0, 1.0), "dropped: {}").events(),
+            must("network.softnet.dropped", above(10.0, 1.0), "{} dropped").events(),
             told("network.softnet.squeezed_per_sec", "out of time {} times a second"),
             told("cpu.softirq", "soft interrupts take {} of the CPU time"),
         ],
@@ -91,7 +91,7 @@ pub(crate) const RULES: &[Rule] = &[
         "link-flaps",
         (Network, Errors, Warning),
         "Link {} goes up and down",
-        &[must("network.interfaces.carrier_changes", above(3.0, 1.0), "changes: {}").events()],
+        &[must("network.interfaces.carrier_changes", above(3.0, 1.0), "{} change{s}").events()],
         "sysfs carrier_changes. A restart of a switch is two changes; three within a minute are a bad cable or port.",
     )
     .each("interface")

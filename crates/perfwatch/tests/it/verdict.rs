@@ -643,7 +643,10 @@ fn a_full_file_system_and_a_stuck_one_are_named() {
     let disks = match DeadDisks::new(1) {
         Ok(disks) => disks,
         Err(error) => {
-            return skipped("a full file system and a stuck one", format!("no FUSE mount: {error}"));
+            return skipped(
+                "a full file system and a stuck one",
+                format!("no FUSE mount: {error}"),
+            );
         }
     };
     let fine = disks.fine();
