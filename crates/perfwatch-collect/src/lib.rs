@@ -19,6 +19,7 @@ pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
 pub mod options;
+pub mod own;
 pub mod perf;
 pub mod pmu;
 pub mod power;
@@ -27,10 +28,13 @@ pub mod resctrl;
 pub mod rows;
 pub mod sampler;
 
+mod budget;
+mod cost;
 mod duty;
 mod errand;
 mod hardware;
 mod limit;
+mod listing;
 mod parse;
 
 pub use error::Error;

@@ -14,6 +14,7 @@ pub mod disk;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
+pub mod own;
 pub mod perf;
 pub mod power;
 pub mod resctrl;
