@@ -13,3 +13,4 @@ mod meters;
 mod perf;
 mod perf_live;
 mod pmu;
+mod waits;
