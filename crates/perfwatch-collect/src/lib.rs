@@ -21,6 +21,7 @@ pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
 pub mod options;
+pub mod own;
 pub mod perf;
 pub mod pmu;
 pub mod power;
@@ -31,10 +32,13 @@ pub mod rows;
 pub mod sampler;
 pub mod scheduler;
 
+mod budget;
+mod cost;
 mod duty;
 mod errand;
 mod hardware;
 mod limit;
+mod listing;
 mod parse;
 
 pub use error::Error;

@@ -17,9 +17,10 @@ use serde::{Serialize, Serializer};
 use crate::cgroups::SliceMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
-use crate::memory::MemoryMetrics;
+use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
 use crate::pressure::ResourcePressure;
@@ -30,12 +31,14 @@ use crate::scheduler::{HostScheduler, InterruptMetrics, SoftirqMetrics};
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
     [
         CpuMetrics::DEFS,
+        HostMemory::DEFS,
+        NodeMetrics::DEFS,
+        ZramMetrics::DEFS,
         HostScheduler::DEFS,
         InterruptMetrics::DEFS,
         SoftirqMetrics::DEFS,
         ResourcePressure::DEFS,
         SliceMetrics::DEFS,
-        MemoryMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
         DeviceMetrics::DEFS,
@@ -49,6 +52,8 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         HostTraffic::DEFS,
         SocketTraffic::DEFS,
         MonitorMetrics::DEFS,
+        OwnProcess::DEFS,
+        CollectorCost::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -56,7 +61,7 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
 
 /// What is kept and not reported: counters that reported metrics are derived from.
 pub fn hidden() -> impl Iterator<Item = &'static MetricDef> {
-    MemoryMetrics::HIDDEN_DEFS.iter()
+    HostMemory::HIDDEN_DEFS.iter()
 }
 
 /// What is known of one metric before any value of it is seen.
@@ -203,7 +208,7 @@ pub enum Unit {
     Count,
     /// Network packets per second.
     PacketsPerSecond,
-    /// Completed I/O requests per second.
+    /// I/O requests per second.
     OperationsPerSecond,
     /// Pages of the kernel's page size per second.
     PagesPerSecond,
@@ -560,8 +565,12 @@ mod tests {
                 _ if name.ends_with("fault_per_sec") || name == "page_faults_per_sec" => {
                     Unit::FaultsPerSecond
                 }
+                "hit_per_sec" | "miss_per_sec" | "refaults_per_sec" => Unit::PagesPerSecond,
+                "direct_reclaims_per_sec" | "compact_stalls_per_sec" => Unit::EventsPerSecond,
+                "reads_merged_per_sec" | "writes_merged_per_sec" => Unit::OperationsPerSecond,
+                "read_only" => Unit::Flag,
                 "running_pct" => Unit::Percent,
-                "available" => Unit::Flag,
+                "available" | "late" => Unit::Flag,
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
@@ -577,6 +586,7 @@ mod tests {
                 }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
+                "store_bytes_per_sample" => Unit::Bytes,
                 _ if name.ends_with("_us") => Unit::Microseconds,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_seconds") => Unit::Seconds,
