@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Child, Command};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,10 @@ use rustix::mount::{MountFlags, mount};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// For so long CPUs are kept busy, and a fifth of one: most of that is sleep, which costs nothing.
+/// For about so long all CPUs are kept busy.
 const BUSY: Duration = Duration::from_millis(500);
+
+/// For so long a fifth of one is. The rest of it is sleep, for which nobody waits.
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Two threads for each CPU, and one that may have a fifth of it.
@@ -48,14 +51,20 @@ fn waiting(host: &Arc<Host>) -> Value {
     let version = fs::read_to_string("/proc/schedstat").unwrap();
     let mut scheduler = Tracker::<Scheduler>::new(host);
     let mut pressure = Tracker::<Pressure>::new(host);
-    let children: Vec<_> = (0..4).map(|_| child(BUSY)).collect();
-    // Until they are all at it.
-    thread::sleep(BUSY / 5);
-    report(&mut scheduler);
-    report(&mut pressure);
-    thread::sleep(BUSY / 2);
-    let (scheduler, pressure) = (report(&mut scheduler), report(&mut pressure));
-    children.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success()));
+    let done = AtomicBool::new(false);
+    let (scheduler, pressure) = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+        }
+        // Until they are all at it.
+        thread::sleep(BUSY / 5);
+        report(&mut scheduler);
+        report(&mut pressure);
+        thread::sleep(BUSY / 2);
+        let reports = (report(&mut scheduler), report(&mut pressure));
+        done.store(true, Ordering::Relaxed);
+        reports
+    });
     json!({ "version": version.lines().next(), "scheduler": scheduler, "pressure": pressure })
 }
 

@@ -9,7 +9,7 @@ use crate::guest;
 fn is_about(value: &Value, path: &str, expected: f64, off_by: f64) {
     let told = value.pointer(path).and_then(Value::as_f64);
     let told = told.unwrap_or_else(|| panic!("{path} of {value}"));
-    assert!((told - expected).abs() <= off_by, "{path}: {told}, not about {expected}");
+    assert!((told - expected).abs() <= off_by, "{path} is not about {expected} in {value}");
 }
 
 #[test]
