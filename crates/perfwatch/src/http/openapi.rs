@@ -89,6 +89,27 @@ mod shapes {
         unit: String,
         labels: Vec<String>,
         source: String,
+        /// Which way is better, whatever the host does. Null where that depends.
+        better: Option<MetricBetter>,
+        /// What its values mean, from the least up. None but where thresholds hold on every host.
+        zones: Vec<MetricZone>,
+    }
+
+    /// Which way a metric is better.
+    #[derive(ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    pub(in crate::http) enum MetricBetter {
+        Lower,
+        Higher,
+    }
+
+    /// Values with a meaning of their own, up to where the next zone begins.
+    #[derive(ToSchema)]
+    pub(in crate::http) struct MetricZone {
+        /// The least value in it.
+        from: f64,
+        /// In a word or two.
+        name: String,
     }
 
     /// How a metric behaves over time.
