@@ -371,6 +371,7 @@ impl Columns {
 }
 
 /// Where a chunk's body is.
+#[derive(Clone, Copy)]
 pub(crate) enum Body<'a> {
     Memory(&'a [u8]),
     File { file: &'a dyn Source, offset: u64 },

@@ -39,6 +39,7 @@ mod check;
 mod chunk;
 mod column;
 mod compact;
+mod decode;
 pub mod disk;
 mod error;
 mod event;

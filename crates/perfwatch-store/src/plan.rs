@@ -98,6 +98,21 @@ impl Plan {
         min < self.to && max >= self.from
     }
 
+    /// Its points, as long as nothing is known of them.
+    pub(crate) fn nothing(&self) -> Vec<Summary> {
+        vec![Summary::default(); self.points as usize]
+    }
+
+    /// The last of its steps alone, from the one that a time is in.
+    pub(crate) fn from_step_of(&self, time: i64) -> Self {
+        match self.step_of(time) {
+            Some((begins, number)) if (number as u64) < self.points => {
+                Self { from: begins, points: self.points - number as u64, ..*self }
+            }
+            _ => *self,
+        }
+    }
+
     /// Merges what rows say into the points.
     pub(crate) fn put(&self, points: &mut [Summary], times: &[i64], summaries: &[Summary]) {
         let mut step: Option<(i64, usize)> = None;
