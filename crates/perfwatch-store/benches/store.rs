@@ -15,12 +15,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use perfwatch_store::{
-    GroupRow, Kind, Layout, Options, Query, Reader, Resolution, Row, Series, Store,
+    GroupRow, GroupRows, Kind, Layout, Options, Query, Reader, Resolution, Row, Series, Store,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -190,7 +191,7 @@ fn read_back(recording: &Recording, path: &Path, interval: i64) -> Result<u64> {
     let reader = Reader::open(path)?;
     let (mut number, mut values) = (0, 0);
     let mut wrong = None;
-    reader.rows((i64::MIN, i64::MAX), |group| {
+    let mut compare = |group: &GroupRows| {
         for (row, time) in group.times.iter().enumerate() {
             let (expected_time, expected) = recording.row(number, interval, START);
             let found = group.series.iter().map(|(_, values)| values[row]);
@@ -200,9 +201,18 @@ fn read_back(recording: &Recording, path: &Path, interval: i64) -> Result<u64> {
             values += found.flatten().count() as u64;
             number += 1;
         }
-        Ok(())
-    })?;
+    };
+    let all = (i64::MIN, i64::MAX);
+    let damaged = reader.chunks(
+        all,
+        |_| true,
+        |chunk| {
+            chunk.groups.iter().for_each(&mut compare);
+            ControlFlow::Continue(())
+        },
+    )?;
     match wrong {
+        _ if damaged > 0 => Err(format!("{damaged} parts could not be read").into()),
         Some(row) => Err(format!("row {row} is not what went in").into()),
         None => Ok(values),
     }

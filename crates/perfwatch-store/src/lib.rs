@@ -71,7 +71,7 @@ pub use file::{TIERS, Tier};
 pub use info::{Info, TierInfo};
 pub use layout::{Kind, Layout, MAX_NAME_BYTES, Series};
 pub use plan::Resolution;
-pub use reader::{MAX_POINTS, RawGroup, Reader};
+pub use reader::{MAX_POINTS, Reader};
 pub use recent::{GroupRow, Health, MAX_SERIES, MEMORY_NS, Row};
 pub use record::FORMAT;
 pub use recover::Found;
