@@ -8,9 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use crate::chunk::{Body, GroupHead, Opener};
+use crate::chunk::GroupHead;
 use crate::group::{Group, Place};
 use crate::layout::Page;
+use crate::opener::{Body, Opener};
 use crate::parts::OpenPart;
 use crate::plan::Plan;
 use crate::summary::Summary;

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use crate::chunk::{Body, Chunk, ChunkHead};
+use crate::chunk::{Chunk, ChunkHead};
 use crate::disk::{Disk, Source};
-use crate::file::{FileIndex, FileKind, FileName, Meta};
+use crate::file::{FileKind, FileName};
+use crate::index::{FileIndex, Meta};
 use crate::layout::Page;
+use crate::opener::Body;
 use crate::plan::Plan;
 use crate::reader::Reader;
 

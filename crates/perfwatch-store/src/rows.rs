@@ -4,10 +4,11 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::chunk::{Body, GroupHead, Opener};
+use crate::chunk::GroupHead;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::layout::{Kind, Page, Series};
+use crate::opener::{Body, Opener};
 use crate::parts::{Part, Sources, choose};
 use crate::plan::Plan;
 use crate::reader::{ATTEMPTS, Reader};
