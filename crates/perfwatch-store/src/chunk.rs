@@ -261,3 +261,97 @@ impl ChunkBuilder {
         Ok(Frame { offset: start as u64, length: bytes.len(), checksum: crc32fast::hash(bytes) })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::layout::{Kind, Series, paged};
+
+    pub(crate) fn axis(times: impl IntoIterator<Item = i64>) -> Axis {
+        let times: Vec<i64> = times.into_iter().collect();
+        Axis { covered: vec![10; times.len()], times, rows: Vec::new() }
+    }
+
+    /// Of a counter with a lead and of one that repeats itself; then of noise, in another group.
+    pub(crate) fn columns() -> [Vec<Values>; 2] {
+        let all = |of: fn(i64) -> i64, count| (0..count).map(|row| Some(of(row))).collect();
+        [
+            vec![all(|row| row * row, 301), all(|row| row % 7 * 1_000, 301)],
+            vec![all(|row| row.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64), 20)],
+        ]
+    }
+
+    /// Rows 10 to 309 in two groups.
+    pub(crate) fn chunk() -> Chunk {
+        let series = |name: &str| Series { name: name.into(), kind: Kind::Gauge };
+        let [first, second] = columns();
+        let mut builder = ChunkBuilder::new(0, (10, 309), BLOCK_LEVEL).unwrap();
+        builder.group(&"a".into(), &axis((0..300).map(|row| 1_000 + row * 10)), true).unwrap();
+        builder.page(&paged([series("a.x"), series("a.y")], 2)[0], &first).unwrap();
+        builder.group(&"b".into(), &axis([-5, 20, 15]), false).unwrap();
+        builder.page(&paged([series("b.x")], 2)[0], &second).unwrap();
+        builder.finish()
+    }
+
+    #[test]
+    fn a_head_comes_back() {
+        let Chunk { head, body, .. } = chunk();
+        let length = body.len() as u64;
+        assert_eq!(ChunkHead::decode(&head.encode(), length).as_ref(), Some(&head));
+        assert_eq!(head.groups[0].height(), 301);
+        assert_eq!(head.groups[1].height(), 3);
+        assert_eq!(head.times(), Some((-5, 3_990)));
+        let empty = ChunkHead { groups: Vec::new(), ..head };
+        assert_eq!(empty.times(), None);
+    }
+
+    #[test]
+    fn a_head_that_makes_no_sense_is_refused() {
+        let Chunk { head, body, .. } = chunk();
+        let (bytes, length) = (head.encode(), body.len() as u64);
+        for end in 0..bytes.len() {
+            assert_eq!(ChunkHead::decode(&bytes[..end], length), None, "cut off at {end}");
+        }
+        assert_eq!(ChunkHead::decode(&bytes, length - 1), None, "a body that is too short");
+        let decoded = |head: ChunkHead| ChunkHead::decode(&head.encode(), length);
+        let of_tier = |tier| ChunkHead { tier, ..head.clone() };
+        assert!(decoded(of_tier(2)).is_some());
+        assert_eq!(decoded(of_tier(3)), None);
+        let to = |last_seq| ChunkHead { last_seq, ..head.clone() };
+        assert!(decoded(to(u64::MAX - 1)).is_some());
+        assert_eq!(decoded(to(u64::MAX)), None);
+        let of_rows = |rows| {
+            let mut head = head.clone();
+            head.groups[0].rows = rows;
+            decoded(head)
+        };
+        assert!(of_rows(MAX_ROWS).is_some());
+        assert_eq!(of_rows(MAX_ROWS + 1), None);
+    }
+
+    #[test]
+    fn frames_follow_each_other_to_the_end_of_the_body() {
+        let Chunk { head, body, .. } = chunk();
+        let mut end = 0;
+        let mut compressed = Vec::new();
+        for group in &head.groups {
+            for (offset, length) in [group.axis_extent(), group.page_extent(0).unwrap()] {
+                assert_eq!(offset, end);
+                compressed.push(body[offset as usize] == ZSTD);
+                end += length;
+            }
+            assert_eq!(group.page_extent(1), None);
+        }
+        assert_eq!(end, body.len() as u64);
+        // Neither three times nor noise are worth it.
+        assert_eq!(compressed, [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_chunk_with_other_numbers_is_the_same_chunk() {
+        let (chunk, other) = (chunk(), chunk().renumbered(5));
+        assert_eq!((other.head.first_seq, other.head.last_seq), (15, 314));
+        assert_eq!((&other.head.groups, &other.body), (&chunk.head.groups, &chunk.body));
+        assert_eq!((&other.pages, other.rows()), (&chunk.pages, 300));
+    }
+}

@@ -180,3 +180,69 @@ impl Opener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::tests::{axis, chunk, columns};
+    use crate::chunk::{BLOCK_LEVEL, ChunkBuilder};
+
+    #[test]
+    fn what_was_put_into_a_chunk_comes_back() {
+        let chunk = chunk();
+        let mut opener = Opener::new().unwrap();
+        let body = Body::Memory(&chunk.body);
+        for (group, columns) in chunk.head.groups.iter().zip(columns()) {
+            let times = match &*group.name {
+                "a" => axis((0..300).map(|row| 1_000 + row * 10)),
+                _ => axis([-5, 20, 15]),
+            };
+            assert_eq!(opener.axis(&body, group).unwrap(), Some(times));
+            let page = opener.page(&body, group, 0).unwrap().unwrap();
+            assert_eq!(page.count(), columns.len());
+            for (index, values) in columns.iter().enumerate() {
+                assert_eq!(page.values(index, values.len()).as_ref(), Some(values));
+            }
+            assert!(page.column(columns.len(), 3).is_none());
+            assert!(opener.page(&body, group, 1).unwrap().is_none());
+        }
+        assert_eq!(opener.verify(&body, &chunk.head).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_its_frame_and_is_found() {
+        let mut chunk = chunk();
+        let mut opener = Opener::new().unwrap();
+        for byte in 0..chunk.body.len() {
+            chunk.body[byte] ^= 1 << (byte % 8);
+            let mut found = Vec::new();
+            let body = Body::Memory(&chunk.body);
+            let frames = opener.each_damaged(&body, &chunk.head, &mut |frame| {
+                let is_in = frame.offset as usize..frame.offset as usize + frame.length;
+                found.push((is_in.contains(&byte), frame.page.is_some()));
+            });
+            let group =
+                &chunk.head.groups[usize::from(byte as u64 >= chunk.head.groups[1].axis.offset)];
+            let is_page = byte as u64 >= group.pages[0].1.offset;
+            assert_eq!((frames.unwrap(), &*found), (4, &[(true, is_page)][..]), "byte {byte}");
+            assert_eq!(opener.verify(&body, &chunk.head).unwrap(), 1);
+            chunk.body[byte] ^= 1 << (byte % 8);
+        }
+        // Cut off, the last frame is damaged, and nothing else.
+        chunk.body.pop();
+        assert_eq!(opener.verify(&Body::Memory(&chunk.body), &chunk.head).unwrap(), 1);
+    }
+
+    #[test]
+    fn buckets_come_back_with_their_rows() {
+        let buckets =
+            Axis { covered: vec![55, 0, 60], rows: vec![12, 1, 11], ..axis([0, 60, 120]) };
+        let mut builder = ChunkBuilder::new(1, (1, 24), BLOCK_LEVEL).unwrap();
+        builder.group(&"a".into(), &buckets, false).unwrap();
+        let chunk = builder.finish();
+        let body = Body::Memory(&chunk.body);
+        let opened = Opener::new().unwrap().axis(&body, &chunk.head.groups[0]).unwrap();
+        assert_eq!(opened.as_ref(), Some(&buckets));
+        assert_eq!((buckets.rows_of(2), axis([0]).rows_of(0)), (11, 1));
+    }
+}
