@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use perfwatch_collect::disk::Disk;
 use perfwatch_collect::host::{Progress, SockDiag};
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
+use perfwatch_collect::pressure::Pressure;
+use perfwatch_collect::scheduler::Scheduler;
 use perfwatch_collect::{Host, Roots, Tick, sampler};
 use perfwatch_metrics::Snapshot;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,19 +34,36 @@ use rustix::time::{ClockId, clock_gettime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What the collectors read at every tick. Mount tables are not among them: they are read when they change.
-const SOURCES: [&str; 10] = [
-    "stat",
-    "interrupts",
-    "cpuinfo",
-    "meminfo",
-    "vmstat",
-    "net/dev",
-    "net/sockstat",
-    "net/sockstat6",
-    "net/snmp",
-    "diskstats",
+/// What the collectors read of /proc at every tick. Mount tables are not among them: they are read when they change.
+const PROCFS: [(&str, &str); 15] = [
+    ("cpu", "stat"),
+    ("cpu", "interrupts"),
+    ("cpu", "cpuinfo"),
+    ("memory", "meminfo"),
+    ("memory", "vmstat"),
+    ("network", "net/dev"),
+    ("network", "net/sockstat"),
+    ("network", "net/sockstat6"),
+    ("network", "net/snmp"),
+    ("disk", "diskstats"),
+    ("scheduler", "loadavg"),
+    ("scheduler", "softirqs"),
+    ("pressure", "pressure/cpu"),
+    ("pressure", "pressure/memory"),
+    ("pressure", "pressure/io"),
 ];
+
+/// Of /sys: the directory, the directories in it that begin so and end in a number, and the files of each.
+const SYSFS: [(&str, &str, &str, &[&str]); 2] = [
+    ("memory", "devices/system/node", "node", &["meminfo", "numastat"]),
+    ("memory", "block", "zram", &["mm_stat"]),
+];
+
+/// Sections with a floor.
+const COLLECTORS: [&str; 6] = ["cpu", "memory", "network", "disk", "scheduler", "pressure"];
+
+/// What the scheduler's collector reads when it is alone. Else it shares it with the CPUs'.
+const OF_SCHEDULER: [&str; 2] = ["stat", "interrupts"];
 
 /// Between reads that find their caches used by others, as those of a server do.
 const TICK: Duration = Duration::from_millis(500);
@@ -68,18 +88,16 @@ fn cost_figures() -> Result<BTreeMap<String, f64>> {
         sources.read_all();
     };
     figures.insert("floor.paced".to_owned(), cpu_us(20, cold));
-    for (collector, files) in [
-        ("cpu", &SOURCES[..3]),
-        ("memory", &SOURCES[3..5]),
-        ("network", &SOURCES[5..9]),
-        ("disk", &SOURCES[9..]),
-    ] {
-        figures.insert(format!("floor.{collector}"), cpu_us(300, || sources.read(files)));
+    for collector in COLLECTORS {
+        let floor = cpu_us(300, || sources.read_for(collector));
+        figures.insert(format!("floor.{collector}"), floor);
     }
     figures.insert("collect.cpu".to_owned(), collector_cost::<Cpu>(&host(), 300));
     figures.insert("collect.memory".to_owned(), collector_cost::<Memory>(&host(), 300));
     figures.insert("collect.network".to_owned(), collector_cost::<Network>(&host(), 300));
     figures.insert("collect.disk".to_owned(), collector_cost::<Disk>(&host(), 300));
+    figures.insert("collect.scheduler".to_owned(), collector_cost::<Scheduler>(&host(), 300));
+    figures.insert("collect.pressure".to_owned(), collector_cost::<Pressure>(&host(), 300));
     figures.insert("sample".to_owned(), sample_cost(300, |snapshot| drop(black_box(snapshot)))?);
     let json = |snapshot: Snapshot| drop(black_box(serde_json::to_vec(&snapshot)));
     figures.insert("sample+json".to_owned(), sample_cost(300, json)?);
@@ -140,33 +158,54 @@ fn cpu_time() -> Duration {
 
 /// The sources, read and thrown away.
 struct Floor {
-    files: BTreeMap<&'static str, File>,
+    /// The collector, where it is, and the file.
+    files: Vec<(&'static str, PathBuf, File)>,
     sock_diag: SockDiag,
     buffer: Vec<u8>,
 }
 
 impl Floor {
     fn open() -> Result<Self> {
-        let open =
-            |source: &&'static str| Ok((*source, File::open(Path::new("/proc").join(source))?));
-        let files = SOURCES.iter().map(open).collect::<Result<_>>()?;
+        let procfs = |(of, file): &(&'static str, &str)| (*of, Path::new("/proc").join(file));
+        let is_there = |(_, path): &(&'static str, PathBuf)| path.exists();
+        let mut sources: Vec<_> = PROCFS.iter().map(procfs).filter(is_there).collect();
+        for (collector, directory, name, files) in SYSFS {
+            for entry in fs::read_dir(Path::new("/sys").join(directory)).into_iter().flatten() {
+                let place = entry?.path();
+                let found = place.file_name().and_then(OsStr::to_str).unwrap_or_default();
+                let number = found.strip_prefix(name).unwrap_or_default();
+                if number.parse::<u32>().is_ok() {
+                    sources.extend(files.iter().map(|file| (collector, place.join(file))));
+                }
+            }
+        }
+        let open = |(of, path): (&'static str, PathBuf)| {
+            let file = File::open(&path)?;
+            Ok((of, path, file))
+        };
+        let files = sources.into_iter().map(open).collect::<Result<_>>()?;
         Ok(Self { files, sock_diag: SockDiag::default(), buffer: vec![0; 1 << 20] })
     }
 
     fn read_all(&mut self) {
-        self.read(&SOURCES);
+        self.read(|_, _| true);
     }
 
-    fn read(&mut self, sources: &[&'static str]) {
-        for source in sources {
+    fn read_for(&mut self, collector: &str) {
+        let shared = |path: &Path| OF_SCHEDULER.iter().any(|file| path.ends_with(file));
+        self.read(|of, path| of == collector || collector == "scheduler" && shared(path));
+    }
+
+    fn read(&mut self, is_wanted: impl Fn(&str, &Path) -> bool) {
+        for (_, path, file) in self.files.iter().filter(|(of, path, _)| is_wanted(of, path)) {
             let mut offset = 0;
-            while let Ok(read @ 1..) = self.files[source].read_at(&mut self.buffer, offset) {
+            while let Ok(read @ 1..) = file.read_at(&mut self.buffer, offset) {
                 offset += read as u64;
             }
-            if *source == "diskstats" {
+            if path.ends_with("diskstats") {
                 black_box(rustix::fs::statvfs("/").is_ok());
             }
-            if *source == "net/snmp" {
+            if path.ends_with("net/snmp") {
                 // NLMSG_DONE, type 3, ends a dump.
                 let ended = |answer: &[u8]| match last_message_type(answer) {
                     3 => Progress::Ended,
@@ -194,6 +233,7 @@ fn growth_figures() -> Result<BTreeMap<String, f64>> {
         let tree = tempfile::tempdir()?;
         write_cpus(tree.path(), cpus)?;
         figures.insert(format!("cpus {cpus:>5}"), tree_cost::<Cpu>(tree.path()));
+        figures.insert(format!("cpus {cpus:>5}: scheduler"), tree_cost::<Scheduler>(tree.path()));
     }
     for interfaces in [10, 1_000, 10_000] {
         let tree = tempfile::tempdir()?;

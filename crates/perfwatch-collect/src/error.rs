@@ -65,6 +65,14 @@ pub enum Error {
         /// What to do about it.
         fix: &'static str,
     },
+    /// This kernel does not have it, as it was built or booted.
+    #[error("{what}")]
+    NotInKernel {
+        /// What there is not.
+        what: String,
+        /// What to do about it.
+        fix: &'static str,
+    },
     /// What was found when it was last looked for.
     #[error("{0}")]
     Before(Arc<Error>),
@@ -97,6 +105,7 @@ impl Error {
             }
             Self::Counter { absence, .. } => absence.state(),
             Self::RootOnly { .. } => State::Denied,
+            Self::NotInKernel { .. } => State::Unavailable,
             Self::Before(error) => error.state(),
             Self::Both { second, .. } => second.state(),
             Self::Counters(absence) => absence.state(),
@@ -128,13 +137,22 @@ impl Error {
                 Some("allow AF_NETLINK sockets (RestrictAddressFamilies, seccomp)".to_owned())
             }
             Self::Counter { absence, .. } => absence.fix(),
-            Self::RootOnly { fix, .. } => Some((*fix).to_owned()),
+            Self::RootOnly { fix, .. } | Self::NotInKernel { fix, .. } => Some((*fix).to_owned()),
             Self::Before(error) => error.fix(),
             Self::Both { second, .. } => second.fix(),
             Self::Counters(absence) => absence.fix(),
             Self::PerfStat(trouble) => trouble.fix(),
             _ => None,
         }
+    }
+
+    /// Whether what was asked is not there any more: its files that are still open say ENODEV.
+    pub(crate) fn is_gone(&self) -> bool {
+        let errno = match self {
+            Self::Read { source, .. } => rustix::io::Errno::from_io_error(source),
+            _ => None,
+        };
+        matches!(errno, Some(rustix::io::Errno::NODEV | rustix::io::Errno::NOENT))
     }
 
     /// Whether the file that was asked for is not there.

@@ -12,8 +12,10 @@
 //! ```
 
 mod counters;
+mod directory;
 mod file;
 mod netlink;
+mod shared;
 
 use std::ffi::CStr;
 use std::fs;
@@ -29,8 +31,11 @@ use crate::parse;
 
 pub use counters::{Count, Counter, Counters, EventCode, Wanted};
 use counters::{Kept, Recorded, Running, Written};
+pub use directory::Directory;
 pub use file::KernelFile;
 pub use netlink::{Progress, SockDiag};
+pub use shared::SharedFile;
+use shared::SharedFiles;
 
 /// Largest file of the kernel's that is read. /proc/interrupts of 4,096 CPUs and 500 interrupts is 22 MB.
 /// Beyond it, reading fails with [`Error::TooLarge`] and the section is null.
@@ -67,6 +72,7 @@ pub struct Host {
     capture: Option<Capture>,
     errands: Errands,
     counters: Arc<dyn Counters>,
+    shared: SharedFiles,
 }
 
 /// Where the answers of the host are written down.
@@ -107,6 +113,7 @@ impl Host {
             capture: None,
             errands: Errands::default(),
             counters,
+            shared: SharedFiles::default(),
         }
     }
 
@@ -167,15 +174,25 @@ impl Host {
 
     /// A file below the procfs root, not opened yet.
     pub fn procfs(&self, path: &str) -> KernelFile {
-        self.file(&self.roots.procfs, "proc", path)
+        self.file(&self.roots.procfs, "proc", path.as_ref())
+    }
+
+    /// The same, of a file that other collectors need too.
+    pub fn shared_procfs(&self, path: &str) -> SharedFile {
+        SharedFile::new(&self.shared, Path::new(path), || self.procfs(path))
     }
 
     /// A file below the sysfs root, not opened yet.
     pub fn sysfs(&self, path: &str) -> KernelFile {
+        self.sysfs_at(Path::new(path))
+    }
+
+    /// The same, of a path that need not be text.
+    pub fn sysfs_at(&self, path: &Path) -> KernelFile {
         self.file(&self.roots.sysfs, "sys", path)
     }
 
-    fn file(&self, root: &Path, captured_as: &str, path: &str) -> KernelFile {
+    fn file(&self, root: &Path, captured_as: &str, path: &Path) -> KernelFile {
         let copy_to = self.capture.as_ref().map(|capture| capture.dir.join(captured_as).join(path));
         KernelFile::new(root.join(path), copy_to, self.live)
     }
@@ -198,6 +215,11 @@ impl Host {
         let mut names: Vec<_> = names.take(MAX_DIRECTORY_ENTRIES).collect();
         names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
         Ok(names)
+    }
+
+    /// A directory below the sysfs root.
+    pub fn sysfs_directory(&self, path: &str) -> Directory {
+        Directory { path: self.roots.sysfs.join(path) }
     }
 
     /// The whole of a small sysfs file without its line feed, read once.
@@ -236,6 +258,17 @@ impl Host {
         let namespace =
             |process: &str| fs::read_link(self.roots.procfs.join(process).join("ns/net")).ok();
         Some(namespace("1")? == namespace("self")?)
+    }
+
+    /// File descriptors that this process has open. Linux before 6.2 does not say it in the directory's size: they are counted.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn descriptors(&self) -> Option<u64> {
+        let dir = self.roots.procfs.join("self/fd");
+        match fs::metadata(&dir).ok()?.len() {
+            // The one that reads the directory is not counted.
+            0 => Some((fs::read_dir(dir).ok()?.count() as u64).saturating_sub(1)),
+            open => Some(open),
+        }
     }
 
     /// A socket that lists sockets. None where there is no kernel to ask, only its files.

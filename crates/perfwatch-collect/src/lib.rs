@@ -10,27 +10,35 @@
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
+pub mod cgroups;
 pub mod collector;
 pub mod cpu;
 pub mod disk;
 pub mod error;
 pub mod host;
+pub mod interrupts;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
 pub mod options;
+pub mod own;
 pub mod perf;
 pub mod pmu;
 pub mod power;
+pub mod pressure;
 pub mod rate;
 pub mod resctrl;
 pub mod rows;
 pub mod sampler;
+pub mod scheduler;
 
+mod budget;
+mod cost;
 mod duty;
 mod errand;
 mod hardware;
 mod limit;
+mod listing;
 mod parse;
 
 pub use error::Error;

@@ -12,6 +12,9 @@ const MIN_ELAPSED: Duration = Duration::from_millis(1);
 /// time are three days: more than any interval can hold, on 1,000 requests in flight.
 const WRAP_WINDOW: u64 = 1 << 28;
 
+/// Where a counter of 32 bits begins anew.
+const WRAP: u64 = 1 << 32;
+
 /// How much a counter grew. None when it was reset.
 pub fn increase(before: u64, now: u64) -> Option<u64> {
     now.checked_sub(before)
@@ -19,25 +22,39 @@ pub fn increase(before: u64, now: u64) -> Option<u64> {
 
 /// As [`increase`], for a counter that the kernel keeps in 32 bits and lets wrap.
 pub fn increase_32(before: u64, now: u64) -> Option<u64> {
-    const WRAP: u64 = 1 << 32;
     increase(before, now).or_else(|| {
         let grown = WRAP.checked_sub(before)?.checked_add(now)?;
         (grown < WRAP_WINDOW).then_some(grown)
     })
 }
 
-/// How much a counter grew per second, to a thousandth.
-pub fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
-    units_per_second(1, before, now, elapsed)
+/// As [`increase`], for the sum of counters that the kernel keeps in 32 bits each, of which one may wrap.
+pub fn increase_of_columns(before: u64, now: u64) -> Option<u64> {
+    increase(before, now).or_else(|| {
+        let grown = WRAP.checked_sub(before.checked_sub(now)?)?;
+        (grown < WRAP_WINDOW).then_some(grown)
+    })
 }
 
-/// As [`per_second`], for a counter of units of `unit` each, such as sectors of 512 bytes.
-pub fn units_per_second(unit: u64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+/// How much a counter grew per second, to a thousandth.
+pub fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    scaled_per_second(1.0, before, now, elapsed)
+}
+
+/// As [`per_second`], times a scale: of microseconds per second a share of time in percent (10^-4), of pages bytes.
+pub fn scaled_per_second(scale: f64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
     if elapsed < MIN_ELAPSED {
         return None;
     }
-    increase(before, now)
-        .map(|grown| thousandths(grown as f64 * unit as f64 / elapsed.as_secs_f64()))
+    increase(before, now).map(|grown| thousandths(grown as f64 * scale / elapsed.as_secs_f64()))
+}
+
+/// As [`scaled_per_second`], for a counter that the kernel keeps in 32 bits and lets wrap.
+pub fn scaled_per_second_32(scale: f64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    if elapsed < MIN_ELAPSED {
+        return None;
+    }
+    increase_32(before, now).map(|grown| thousandths(grown as f64 * scale / elapsed.as_secs_f64()))
 }
 
 /// Mean time in ms of what was completed, to a thousandth, from the kernel's 32-bit sum of times and its count. None
@@ -82,6 +99,13 @@ mod tests {
         // From the middle of 32 bits it is a reset, and above them there is nothing to wrap.
         assert_eq!(increase_32(3_000_000_000, 5), None);
         assert_eq!(increase_32(1 << 33, 5), None);
+    }
+
+    #[test]
+    fn one_column_of_many_may_wrap() {
+        assert_eq!(increase_of_columns(50_000_000_000, 45_705_032_714), Some(10));
+        assert_eq!(increase_of_columns(50_000_000_000, 49_000_000_000), None);
+        assert_eq!(increase_of_columns(50_000_000_000, 7), None);
     }
 
     #[test]

@@ -7,18 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
-use perfwatch_metrics::cpu::CpuMetrics;
-use perfwatch_metrics::disk::DiskMetrics;
-use perfwatch_metrics::memory::MemoryMetrics;
-use perfwatch_metrics::memory_bandwidth::MemoryBandwidthMetrics;
-use perfwatch_metrics::network::NetworkMetrics;
+use perfwatch_metrics::own::CollectorCost;
 use perfwatch_metrics::perf::PerfEvents;
-use perfwatch_metrics::power::PowerMetrics;
-use perfwatch_metrics::resctrl::ResctrlMetrics;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
+use crate::budget::Budget;
+use crate::cgroups::Cgroups;
 use crate::collector::{Collected, Collector, Report, Tracker};
+use crate::cost::Cost;
 use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::duty::{self, Batch, Duty};
@@ -29,10 +26,13 @@ use crate::memory::Memory;
 use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
 use crate::options::Options;
+use crate::own::Own;
 use crate::perf::{self, Perf};
 use crate::power::Power;
+use crate::pressure::Pressure;
 use crate::rate::thousandths;
 use crate::resctrl::Resctrl;
+use crate::scheduler::Scheduler;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -40,7 +40,7 @@ const SHORTEST_DEADLINE: Duration = Duration::from_millis(250);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// One point in time at which to sample.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
     /// Counted from 0 when sampling began; ticks that were missed or slept through count.
     pub number: u64,
@@ -98,16 +98,10 @@ struct Sampler {
     tick: Tick,
     timestamp: Timestamp,
     began: Instant,
-    cpu: Asked<CpuMetrics>,
-    memory: Asked<MemoryMetrics>,
-    network: Asked<NetworkMetrics>,
-    disk: Asked<DiskMetrics>,
-    perf_events: Asked<PerfEvents>,
+    collectors: Collectors,
     /// How counters are read, and at what interval.
     perf_by: Option<(perf::Settings, Duration)>,
-    power: Asked<PowerMetrics>,
-    memory_bandwidth: Asked<MemoryBandwidthMetrics>,
-    resctrl: Asked<ResctrlMetrics>,
+    budget: Budget,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
@@ -116,6 +110,65 @@ type Answered<M> = Result<Collected<M>, Error>;
 
 /// A collector. None while its section is disabled: nothing is open then, and nothing asked.
 type Asked<M> = Option<Arc<Slow<Answered<M>>>>;
+
+/// Makes of the list of collectors a struct with one for each section. Those before the semicolon are made by
+/// [`Collector::new`] when their section is wanted.
+macro_rules! collectors {
+    ($($section:ident: $collector:ty),+; $($other:ident: $by_hand:ty),+) => {
+        #[derive(Debug, Default)]
+        struct Collectors {
+            $($section: Asked<<$collector as Collector>::Metrics>,)+
+            $($other: Asked<<$by_hand as Collector>::Metrics>,)+
+        }
+
+        impl Collectors {
+            /// Has those that are wanted.
+            fn ask(&mut self, host: &Arc<Host>, options: &Options) {
+                $(ask::<$collector>(&mut self.$section, host, options);)+
+            }
+
+            /// Those whose turn it is.
+            fn errands(&self, turn: impl Fn(&str) -> bool) -> Vec<Arc<dyn Errand>> {
+                let all = [
+                    $((<$collector>::NAME, errand(&self.$section)),)+
+                    $((<$by_hand>::NAME, errand(&self.$other)),)+
+                ];
+                all.into_iter().filter(|(name, _)| turn(name)).filter_map(|(_, errand)| errand).collect()
+            }
+
+            /// The snapshot of what came back for a tick.
+            fn snapshot(&self, tick: &Tick, began: Instant, host: HostInfo, history: &mut History<'_>) -> Snapshot {
+                $(let $section = history.section(<$collector>::NAME, outcome(&self.$section, began));)+
+                $(let $other = history.section(<$by_hand>::NAME, outcome(&self.$other, began));)+
+                Snapshot {
+                    timestamp: history.timestamp,
+                    tick: tick.number,
+                    interval_ms: u64::try_from(tick.interval.as_millis()).unwrap_or(u64::MAX),
+                    lateness_ms: milliseconds(tick.lateness),
+                    host,
+                    $($section: $section.0,)+
+                    $($other: $other.0,)+
+                    status: Status { $($section: $section.1,)+ $($other: $other.1,)+ },
+                }
+            }
+        }
+    };
+}
+
+collectors! {
+    cpu: Cpu,
+    scheduler: Scheduler,
+    pressure: Pressure,
+    cgroups: Cgroups,
+    memory: Memory,
+    network: Network,
+    disk: Disk,
+    power: Power,
+    memory_bandwidth: MemoryBandwidth,
+    resctrl: Resctrl,
+    own: Own;
+    perf_events: Perf
+}
 
 impl Sampler {
     fn new(host: &Arc<Host>) -> Self {
@@ -130,15 +183,9 @@ impl Sampler {
             },
             timestamp: now(),
             began: Instant::now(),
-            cpu: None,
-            memory: None,
-            network: None,
-            disk: None,
-            perf_events: None,
+            collectors: Collectors::default(),
             perf_by: None,
-            power: None,
-            memory_bandwidth: None,
-            resctrl: None,
+            budget: Budget::default(),
             since: BTreeMap::new(),
         }
     }
@@ -148,29 +195,12 @@ impl Sampler {
         self.tick = tick;
         self.timestamp = now();
         self.began = Instant::now();
-        let (host, options) = (&self.host, &self.tick.options);
-        ask::<Cpu>(&mut self.cpu, host, options);
-        ask::<Memory>(&mut self.memory, host, options);
-        ask::<Network>(&mut self.network, host, options);
-        ask::<Disk>(&mut self.disk, host, options);
-        ask::<Power>(&mut self.power, host, options);
-        ask::<MemoryBandwidth>(&mut self.memory_bandwidth, host, options);
-        ask::<Resctrl>(&mut self.resctrl, host, options);
+        self.collectors.ask(&self.host, &self.tick.options);
         self.ask_perf();
-        let awaited = [
-            errand(&self.cpu),
-            errand(&self.memory),
-            errand(&self.network),
-            errand(&self.disk),
-            errand(&self.perf_events),
-            errand(&self.power),
-            errand(&self.memory_bandwidth),
-            errand(&self.resctrl),
-        ];
         let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
-            awaited: awaited.into_iter().flatten().collect(),
+            awaited: self.collectors.errands(|name| self.budget.is_turn(name, self.tick.number)),
             deadline: self.began + patience,
         }
     }
@@ -180,7 +210,7 @@ impl Sampler {
         let Tick { interval, options, .. } = &self.tick;
         let wanted = options.perf.enabled && !options.disabled.contains(Perf::NAME);
         if !wanted {
-            (self.perf_events, self.perf_by) = (None, None);
+            (self.collectors.perf_events, self.perf_by) = (None, None);
             return;
         }
         let same = |(settings, at): &(perf::Settings, Duration)| {
@@ -190,61 +220,37 @@ impl Sampler {
         };
         if !self.perf_by.as_ref().is_some_and(same) {
             let perf = Perf::by(&options.perf, *interval, &self.host);
-            self.perf_events = Some(collector(Tracker::of(perf)));
+            self.collectors.perf_events = Some(collector(Tracker::of(perf)));
             self.perf_by = Some((options.perf.clone(), *interval));
         }
     }
 
     /// The snapshot of what came back.
     fn end(&mut self) -> Snapshot {
-        let (tick, timestamp, began) = (&self.tick, self.timestamp, self.began);
-        let (cpu, memory) = (outcome(&self.cpu, began), outcome(&self.memory, began));
-        let (network, disk) = (outcome(&self.network, began), outcome(&self.disk, began));
-        let (power, resctrl) = (outcome(&self.power, began), outcome(&self.resctrl, began));
-        let memory_bandwidth = outcome(&self.memory_bandwidth, began);
-        let mut history =
-            History { earlier: std::mem::take(&mut self.since), now: BTreeMap::new(), timestamp };
-        let (cpu, cpu_status) = history.section(Cpu::NAME, cpu);
-        let (memory, memory_status) = history.section(Memory::NAME, memory);
-        let (network, network_status) = history.section(Network::NAME, network);
-        let (disk, disk_status) = history.section(Disk::NAME, disk);
-        let perf_events = outcome(&self.perf_events, began);
-        let (perf_events, perf_status) = history.section(Perf::NAME, perf_events);
-        let perf_events = match perf_status.state {
-            State::Ok | State::Late => perf_events,
-            State::Disabled if tick.options.disabled.contains(Perf::NAME) => None,
-            state => Some(uncounted(state, perf_status.reason.as_deref().unwrap_or_default())),
+        let earlier = std::mem::take(&mut self.since);
+        let mut history = History {
+            earlier,
+            now: BTreeMap::new(),
+            timestamp: self.timestamp,
+            tick: self.tick.number,
+            budget: &mut self.budget,
+            costs: BTreeMap::new(),
         };
-        let (power, power_status) = history.section(Power::NAME, power);
-        let (memory_bandwidth, memory_bandwidth_status) =
-            history.section(MemoryBandwidth::NAME, memory_bandwidth);
-        let (resctrl, resctrl_status) = history.section(Resctrl::NAME, resctrl);
-        self.since = history.now;
-        Snapshot {
-            timestamp,
-            tick: tick.number,
-            interval_ms: u64::try_from(tick.interval.as_millis()).unwrap_or(u64::MAX),
-            lateness_ms: milliseconds(tick.lateness),
-            host: self.info.clone(),
-            cpu,
-            memory,
-            network,
-            disk,
-            perf_events,
-            power,
-            memory_bandwidth,
-            resctrl,
-            status: Status {
-                cpu: cpu_status,
-                memory: memory_status,
-                network: network_status,
-                disk: disk_status,
-                perf_events: perf_status,
-                power: power_status,
-                memory_bandwidth: memory_bandwidth_status,
-                resctrl: resctrl_status,
-            },
+        let info = self.info.clone();
+        let mut snapshot = self.collectors.snapshot(&self.tick, self.began, info, &mut history);
+        let History { now, costs, .. } = history;
+        self.since = now;
+        if let Some(own) = &mut snapshot.own {
+            own.collectors = costs;
         }
+        self.budget.tick(self.tick.options.cpu_percent, self.tick.interval);
+        let status = &snapshot.status.perf_events;
+        let unwanted = self.tick.options.disabled.contains(Perf::NAME);
+        if !unwanted && !matches!(status.state, State::Ok | State::Late) {
+            let reason = status.reason.as_deref().unwrap_or_default();
+            snapshot.perf_events = Some(uncounted(status.state, reason));
+        }
+        snapshot
     }
 }
 
@@ -277,10 +283,12 @@ enum Outcome<M> {
     Collected {
         collected: Collected<M>,
         duration: Duration,
+        cost: Cost,
     },
     Failed {
         error: Error,
         duration: Duration,
+        cost: Cost,
     },
     Panicked(String),
     /// Not there by the deadline; under way for so long.
@@ -292,16 +300,32 @@ enum Outcome<M> {
 fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
     let Some(collector) = asked else { return Outcome::Disabled };
     match collector.take_since(began) {
-        Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
-            Outcome::Collected { collected, duration: took }
+        Some(Answer { outcome: Ok(Ok(collected)), took, cost, .. }) => {
+            Outcome::Collected { collected, duration: took, cost }
         }
-        Some(Answer { outcome: Ok(Err(error)), took, .. }) => {
-            Outcome::Failed { error, duration: took }
+        Some(Answer { outcome: Ok(Err(error)), took, cost, .. }) => {
+            Outcome::Failed { error, duration: took, cost }
         }
         Some(Answer { outcome: Err(panic), .. }) => Outcome::Panicked(panic),
         None => Outcome::Late(
             collector.late_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
+    }
+}
+
+/// What a collector took, as it is told.
+fn cost<M>(outcome: &Outcome<M>) -> CollectorCost {
+    let (duration, cost) = match outcome {
+        Outcome::Collected { duration, cost, .. } | Outcome::Failed { duration, cost, .. } => {
+            (Some(*duration), Some(*cost))
+        }
+        Outcome::Panicked(_) | Outcome::Late(_) | Outcome::Disabled => (None, None),
+    };
+    CollectorCost {
+        duration_ms: duration.map(milliseconds),
+        cpu_ms: cost.map(|cost| milliseconds(cost.cpu)),
+        read_bytes: cost.map(|cost| cost.read_bytes),
+        late: matches!(outcome, Outcome::Late(_)),
     }
 }
 
@@ -325,17 +349,37 @@ fn milliseconds(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1000.0)
 }
 
-/// Since when each section and part is in its state.
-struct History {
+/// Since when each section and part is in its state, and what each cost.
+struct History<'b> {
     earlier: BTreeMap<String, (State, Timestamp)>,
     now: BTreeMap<String, (State, Timestamp)>,
     timestamp: Timestamp,
+    tick: u64,
+    budget: &'b mut Budget,
+    costs: BTreeMap<String, CollectorCost>,
 }
 
-impl History {
+impl History<'_> {
     fn section<M>(&mut self, name: &'static str, outcome: Outcome<M>) -> (Option<M>, Section) {
+        let every_ticks = Some(self.budget.pace(name)).filter(|pace| *pace > 1);
+        let (metrics, section) = match (outcome, every_ticks) {
+            (Outcome::Disabled, _) => (None, self.disabled(name, "switched off by the settings")),
+            (_, Some(pace)) if !self.budget.is_turn(name, self.tick) => {
+                let reason = format!(
+                    "collected at every {pace}th tick, for it costs more than its share of budget.cpu_percent"
+                );
+                (None, self.missing(name, State::Paced, reason, None, None))
+            }
+            (outcome, _) => self.outcome(name, outcome),
+        };
+        (metrics, Section { every_ticks, ..section })
+    }
+
+    fn outcome<M>(&mut self, name: &'static str, outcome: Outcome<M>) -> (Option<M>, Section) {
+        self.costs.insert(name.to_owned(), cost(&outcome));
         match outcome {
-            Outcome::Collected { collected, duration } => {
+            Outcome::Collected { collected, duration, cost } => {
+                self.budget.spend(name, cost.cpu);
                 let Collected { report, elapsed } = collected;
                 let Report { metrics, problems, truncated } = report;
                 let parts = problems.into_iter().map(|problem| self.part(name, problem)).collect();
@@ -348,12 +392,13 @@ impl History {
                     since,
                     duration_ms,
                     elapsed_ms: elapsed.map(milliseconds),
+                    every_ticks: None,
                     truncated,
                     parts,
                 };
                 (Some(metrics), section)
             }
-            Outcome::Failed { error, duration } => {
+            Outcome::Failed { error, duration, .. } => {
                 let duration_ms = Some(milliseconds(duration));
                 (
                     None,
@@ -393,6 +438,7 @@ impl History {
             since,
             duration_ms,
             elapsed_ms: None,
+            every_ticks: None,
             truncated: false,
             parts: BTreeMap::new(),
         }
@@ -414,10 +460,12 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use perfwatch_metrics::memory::MemoryMetrics;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     use super::*;
+    use crate::cost::thread_cpu_time;
 
     fn tick(number: u64) -> Tick {
         let (interval, lateness) = (Duration::from_millis(500), Duration::ZERO);
@@ -449,7 +497,7 @@ mod tests {
     fn a_collector_that_panics_costs_its_section() {
         let mut sampler = sampler();
         let mut runs = 0;
-        sampler.memory = Some(Slow::new(move || {
+        sampler.collectors.memory = Some(Slow::new(move || {
             runs += 1;
             assert!(runs != 1, "no such luck");
             Ok(Collected { report: memory(), elapsed: None })
@@ -475,7 +523,7 @@ mod tests {
             let _ = gate.recv();
             Ok(Collected { report: memory(), elapsed: None })
         });
-        sampler.memory = Some(Arc::clone(&memory_collector));
+        sampler.collectors.memory = Some(Arc::clone(&memory_collector));
         let mut release = Some(release);
         let (published, snapshots) = mpsc::channel();
         let mut numbers = 0..3;
@@ -539,7 +587,7 @@ mod tests {
     fn no_rate_comes_from_a_reading_that_was_not_reported() {
         let mut sampler = sampler();
         let slow = collector(Tracker::<Holdable>::new(&sampler.host));
-        sampler.memory = Some(Arc::clone(&slow));
+        sampler.collectors.memory = Some(Arc::clone(&slow));
         let mut numbers = 0..6;
         let pace = move || {
             let number = numbers.next()?;
@@ -574,6 +622,37 @@ mod tests {
             sampler.end().status.memory.state
         });
         assert_eq!(states, [State::Unavailable, State::Disabled, State::Unavailable]);
+    }
+
+    #[test]
+    fn a_collector_beyond_its_share_is_run_less_often_and_says_so() {
+        const BURN: Duration = Duration::from_millis(2);
+        let mut sampler = sampler();
+        sampler.collectors.memory = Some(Slow::new(|| {
+            let before = thread_cpu_time();
+            while thread_cpu_time().saturating_sub(before) < BURN {}
+            Ok(Collected { report: memory(), elapsed: None })
+        }));
+        // Half a millisecond at a tick, of which the others take next to nothing.
+        let options = Arc::new(Options { cpu_percent: Some(0.1), ..Options::default() });
+        let snapshots: Vec<_> = (0..36)
+            .map(|number| {
+                let options = Arc::clone(&options);
+                let batch = sampler.begin(Tick { options, ..tick(number) });
+                batch.awaited.iter().for_each(|errand| errand.run());
+                sampler.end()
+            })
+            .collect();
+        let (first, later) = snapshots.split_at(12);
+        assert!(first.iter().all(|snapshot| snapshot.status.memory.every_ticks.is_none()));
+        for snapshot in later {
+            let section = &snapshot.status.memory;
+            let pace = section.every_ticks.unwrap();
+            assert!(pace >= 4, "{pace}");
+            let state = if snapshot.tick % pace == 0 { State::Ok } else { State::Paced };
+            assert_eq!((section.state, snapshot.memory.is_some()), (state, state == State::Ok));
+            assert_eq!(snapshot.status.cpu.every_ticks, None);
+        }
     }
 
     #[test]

@@ -9,25 +9,39 @@
 //! it is reported with. Fields in a `kept` block are not reported at all: they are the counters that reported rates come
 //! from, and history has them instead. Fields in a `raw` block are what else the kernel said in the same lines, for
 //! exporters of raw counters: neither reported nor kept, and no metrics of their own.
+//!
+//! At the end of a line, `better lower` or `better higher` says which way is better where that is beyond doubt, and
+//! `zones { 0.0 "waiting", 1.0 "computing" }` what values mean.
 
 use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
+use crate::cgroups::SliceMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
-use crate::memory::MemoryMetrics;
+use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
+use crate::pressure::ResourcePressure;
 use crate::resctrl::MonitorMetrics;
+use crate::scheduler::{HostScheduler, InterruptMetrics, SoftirqMetrics};
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
     [
         CpuMetrics::DEFS,
-        MemoryMetrics::DEFS,
+        HostMemory::DEFS,
+        NodeMetrics::DEFS,
+        ZramMetrics::DEFS,
+        HostScheduler::DEFS,
+        InterruptMetrics::DEFS,
+        SoftirqMetrics::DEFS,
+        ResourcePressure::DEFS,
+        SliceMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
         DeviceMetrics::DEFS,
@@ -41,6 +55,8 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         HostTraffic::DEFS,
         SocketTraffic::DEFS,
         MonitorMetrics::DEFS,
+        OwnProcess::DEFS,
+        CollectorCost::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -48,7 +64,7 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
 
 /// What is kept and not reported: counters that reported metrics are derived from.
 pub fn hidden() -> impl Iterator<Item = &'static MetricDef> {
-    MemoryMetrics::HIDDEN_DEFS.iter()
+    HostMemory::HIDDEN_DEFS.iter()
 }
 
 /// What is known of one metric before any value of it is seen.
@@ -70,6 +86,10 @@ pub struct MetricDef {
     pub source: &'static str,
     /// What history has of it.
     pub kept: Kept,
+    /// Which way is better whatever the host does. None where that depends.
+    pub better: Option<Better>,
+    /// What its values mean, from the least up. None but where thresholds hold on every host; the help says whose they are.
+    pub zones: &'static [Zone],
 }
 
 impl MetricDef {
@@ -81,7 +101,14 @@ impl MetricDef {
         (object_label, index_label): (Option<&'static str>, Option<&'static str>),
         (source, kept): (&'static str, Kept),
     ) -> Self {
-        Self { id, doc, kind, unit, object_label, index_label, source, kept }
+        let (better, zones): (_, &[Zone]) = (None, &[]);
+        Self { id, doc, kind, unit, object_label, index_label, source, kept, better, zones }
+    }
+
+    /// The same, with what is good and what is bad of it.
+    #[doc(hidden)]
+    pub const fn judged(self, better: Option<Better>, zones: &'static [Zone]) -> Self {
+        Self { better, zones, ..self }
     }
 
     /// The section of the snapshot that it is in: the first word of its id.
@@ -109,7 +136,7 @@ impl MetricDef {
 impl Serialize for MetricDef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let mut entry = serializer.serialize_struct("MetricDef", 7)?;
+        let mut entry = serializer.serialize_struct("MetricDef", 9)?;
         entry.serialize_field("id", self.id)?;
         entry.serialize_field("title", self.title())?;
         entry.serialize_field("help", &self.help())?;
@@ -117,6 +144,8 @@ impl Serialize for MetricDef {
         entry.serialize_field("unit", self.unit.symbol())?;
         entry.serialize_field("labels", &self.labels().collect::<Vec<_>>())?;
         entry.serialize_field("source", self.source)?;
+        entry.serialize_field("better", &self.better)?;
+        entry.serialize_field("zones", self.zones)?;
         entry.end()
     }
 }
@@ -133,8 +162,27 @@ pub enum Kind {
     Info,
 }
 
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// Less of it: of errors, of waiting.
+    Lower,
+    /// More of it: of what is free.
+    Higher,
+}
+
+/// Values with a meaning of their own, up to where the next zone begins.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Zone {
+    /// The least value in it.
+    pub from: f64,
+    /// In a word or two.
+    pub name: &'static str,
+}
+
 /// What history has of a metric. What is asked back equals what was reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kept {
     /// A counter as it stands.
     Counter,
@@ -151,10 +199,12 @@ pub enum Kept {
         /// Digits after the point with which it is reported.
         decimals: u32,
     },
-    /// Not its values: they are the increase of a counter per second.
+    /// Not its values: they are the increase of a counter per second, times a scale.
     Rate {
         /// Id of the counter, of the same object.
         of: &'static str,
+        /// What makes of the counter's unit the metric's: 10^-4 of microseconds per second a share of time in percent.
+        scale: f64,
     },
     /// Not its values: they are the increase of one counter for each one of another.
     Ratio {
@@ -193,14 +243,18 @@ pub enum Unit {
     Count,
     /// Network packets per second.
     PacketsPerSecond,
-    /// Completed I/O requests per second.
+    /// I/O requests per second.
     OperationsPerSecond,
     /// Pages of the kernel's page size per second.
     PagesPerSecond,
     /// Page faults per second.
     FaultsPerSecond,
+    /// Millionths of a second.
+    Microseconds,
     /// Thousandths of a second.
     Milliseconds,
+    /// Seconds.
+    Seconds,
     /// Millions of cycles per second.
     Megahertz,
     /// Billions of cycles per second.
@@ -236,7 +290,9 @@ impl Unit {
             Self::OperationsPerSecond => "ops/s",
             Self::PagesPerSecond => "pages/s",
             Self::FaultsPerSecond => "faults/s",
+            Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
+            Self::Seconds => "s",
             Self::Megahertz => "MHz",
             Self::Gigahertz => "GHz",
             Self::PerCycle => "per cycle",
@@ -363,7 +419,9 @@ macro_rules! metrics {
             $(
                 $(#[doc = $doc:literal])+
                 $field:ident: $type:ty = $kind:ident($unit:ident) $(by $index:literal)? from $source:literal
-                    $(as $how:ident $(($($args:tt)+))?)?,
+                    $(as $how:ident $(($($args:tt)+))?)?
+                    $(better $better:ident)?
+                    $(zones { $($least:literal $zone:literal),+ })?,
             )+
         }
         $(kept {
@@ -410,18 +468,13 @@ macro_rules! metrics {
                     ($crate::catalog::Kind::$kind, $crate::catalog::Unit::$unit),
                     (Self::OBJECT_LABEL, $crate::catalog::metrics!(@optional $($index)?)),
                     ($source, $crate::catalog::metrics!(@kept $prefix $kind $type $(, $how $($($args)+)?)?)),
+                ).judged(
+                    $crate::catalog::metrics!(@better $($better)?),
+                    &[$($($crate::catalog::Zone { from: $least, name: $zone }),+)?],
                 )),+
             ];
 
-            /// Shows every value that is not null. `object` is the value of the object's label, if it has one.
-            pub fn visit(&self, object: Option<&str>, each: &mut $crate::catalog::Visitor<'_>) {
-                let mut defs = Self::DEFS.iter();
-                $(
-                    if let Some(def) = defs.next() {
-                        $crate::catalog::show_field(def, object, &self.$field, each);
-                    }
-                )+
-            }
+            $crate::catalog::metrics!(@visit visit DEFS ($($field)+) $($object)?);
 
             $(
                 /// The descriptions of what is kept and not reported.
@@ -435,20 +488,37 @@ macro_rules! metrics {
                     )),+
                 ];
 
-                /// As `visit`, of what is kept and not reported.
-                pub fn visit_hidden(&self, object: Option<&str>, each: &mut $crate::catalog::Visitor<'_>) {
-                    let mut defs = Self::HIDDEN_DEFS.iter();
-                    $(
-                        if let Some(def) = defs.next() {
-                            $crate::catalog::show_field(def, object, &self.$hidden, each);
-                        }
-                    )+
-                }
+                $crate::catalog::metrics!(@visit visit_hidden HIDDEN_DEFS ($($hidden)+));
             )?
+        }
+    };
+    (@visit $visit:ident $defs:ident ($($field:ident)+) $object:literal) => {
+        /// Shows every value that is not null. `object` is the value of the label that tells objects apart.
+        pub fn $visit(&self, object: &str, each: &mut $crate::catalog::Visitor<'_>) {
+            let mut defs = Self::$defs.iter();
+            $(
+                if let Some(def) = defs.next() {
+                    $crate::catalog::show_field(def, Some(object), &self.$field, each);
+                }
+            )+
+        }
+    };
+    (@visit $visit:ident $defs:ident ($($field:ident)+)) => {
+        /// Shows every value that is not null.
+        pub fn $visit(&self, each: &mut $crate::catalog::Visitor<'_>) {
+            let mut defs = Self::$defs.iter();
+            $(
+                if let Some(def) = defs.next() {
+                    $crate::catalog::show_field(def, None, &self.$field, each);
+                }
+            )+
         }
     };
     (@optional $value:literal) => { Some($value) };
     (@optional) => { None };
+    (@better lower) => { Some($crate::catalog::Better::Lower) };
+    (@better higher) => { Some($crate::catalog::Better::Higher) };
+    (@better) => { None };
     (@kept $prefix:literal $kind:ident $type:ty) => {
         $crate::catalog::Kept::default_of(
             $crate::catalog::Kind::$kind,
@@ -460,7 +530,10 @@ macro_rules! metrics {
         $crate::catalog::Kept::Amount { decimals: <$type as $crate::catalog::Field>::DECIMALS }
     };
     (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident) => {
-        $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)) }
+        $crate::catalog::metrics!(@kept $prefix $kind $type, rate $of * 1.0)
+    };
+    (@kept $prefix:literal $kind:ident $type:ty, rate $of:ident * $scale:literal) => {
+        $crate::catalog::Kept::Rate { of: concat!($prefix, ".", stringify!($of)), scale: $scale }
     };
     (@kept $prefix:literal $kind:ident $type:ty, ratio $of:ident / $per:ident) => {
         $crate::catalog::Kept::Ratio {
@@ -503,7 +576,7 @@ mod tests {
             |id: &str| catalog().chain(hidden()).find(|def| def.id == id).map(|def| def.kept);
         for def in catalog() {
             let from = match def.kept {
-                Kept::Rate { of } => vec![of],
+                Kept::Rate { of, .. } => vec![of],
                 Kept::Ratio { of, per } => vec![of, per],
                 _ => continue,
             };
@@ -535,12 +608,19 @@ mod tests {
                 _ if name.ends_with("fault_per_sec") || name == "page_faults_per_sec" => {
                     Unit::FaultsPerSecond
                 }
+                "hit_per_sec" | "miss_per_sec" | "refaults_per_sec" => Unit::PagesPerSecond,
+                "direct_reclaims_per_sec" | "compact_stalls_per_sec" => Unit::EventsPerSecond,
+                "reads_merged_per_sec" | "writes_merged_per_sec" => Unit::OperationsPerSecond,
+                "read_only" => Unit::Flag,
                 "running_pct" => Unit::Percent,
-                "available" => Unit::Flag,
+                "available" | "late" => Unit::Flag,
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
-                "context_switches_per_sec" | "cpu_migrations_per_sec" => Unit::EventsPerSecond,
+                "context_switches_per_sec"
+                | "cpu_migrations_per_sec"
+                | "forks_per_sec"
+                | "per_sec" => Unit::EventsPerSecond,
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
@@ -549,18 +629,41 @@ mod tests {
                 }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
+                "store_bytes_per_sample" => Unit::Bytes,
+                _ if name.ends_with("_us") => Unit::Microseconds,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
+                _ if name.ends_with("_seconds") => Unit::Seconds,
                 _ if name.ends_with("_mhz") => Unit::Megahertz,
                 _ if name.ends_with("_celsius") => Unit::Celsius,
                 _ if name.ends_with("_joules") => Unit::Joules,
                 _ if name.ends_with("watts") => Unit::Watts,
-                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
-                    Unit::Percent
-                }
+                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" | "nice"
+                | "steal" | "guest" => Unit::Percent,
+                "per_core_wait" => Unit::Count,
+                _ if name.starts_with("per_core_") => Unit::Percent,
                 _ => Unit::Count,
             };
             assert_eq!(def.unit, said, "{}", def.id);
         }
+    }
+
+    #[test]
+    fn zones_begin_at_nothing_and_go_up() {
+        for def in catalog().filter(|def| !def.zones.is_empty()) {
+            assert!(def.zones[0].from == 0.0, "{}: below the first zone", def.id);
+            assert!(def.zones.is_sorted_by(|a, b| a.from < b.from), "{}: order", def.id);
+        }
+    }
+
+    #[test]
+    fn what_is_good_is_in_the_entry() {
+        let entry = |id| serde_json::to_value(catalog().find(|def| def.id == id).unwrap()).unwrap();
+        assert_eq!(entry("perf_events.derived.llc_mpki")["better"], "lower");
+        let ipc = entry("perf_events.derived.ipc");
+        assert_eq!(
+            (&ipc["better"], &ipc["zones"][1]["from"]),
+            (&serde_json::Value::Null, &1.0.into())
+        );
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub struct MemoryBandwidthMetrics {
 impl MemoryBandwidthMetrics {
     /// Shows every value that is not null.
     pub fn visit(&self, each: &mut Visitor<'_>) {
-        self.host.visit(None, each);
+        self.host.visit(each);
         for (name, socket) in &self.sockets {
-            socket.visit(Some(name), each);
+            socket.visit(name, each);
         }
     }
 }

@@ -19,10 +19,10 @@ impl NetworkMetrics {
     /// Shows every value that is not null.
     pub fn visit(&self, each: &mut Visitor<'_>) {
         for (name, interface) in self.interfaces.iter().flatten() {
-            interface.visit(Some(name), each);
+            interface.visit(name, each);
         }
         if let Some(connections) = &self.connections {
-            connections.visit(None, each);
+            connections.visit(each);
         }
     }
 }

@@ -19,9 +19,9 @@ pub struct PowerMetrics {
 impl PowerMetrics {
     /// Shows every value that is not null.
     pub fn visit(&self, each: &mut Visitor<'_>) {
-        self.host.visit(None, each);
+        self.host.visit(each);
         for (name, domain) in &self.domains {
-            domain.visit(Some(name), each);
+            domain.visit(name, each);
         }
     }
 }

@@ -18,7 +18,7 @@ impl ResctrlMetrics {
     /// Shows every value that is not null.
     pub fn visit(&self, each: &mut Visitor<'_>) {
         for (name, monitor) in &self.monitors {
-            monitor.visit(Some(name), each);
+            monitor.visit(name, each);
         }
     }
 }

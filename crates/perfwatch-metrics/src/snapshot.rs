@@ -9,81 +9,111 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::Visitor;
+use crate::cgroups::CgroupMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::DiskMetrics;
 use crate::memory::MemoryMetrics;
 use crate::memory_bandwidth::MemoryBandwidthMetrics;
 use crate::network::NetworkMetrics;
+use crate::own::OwnMetrics;
 use crate::perf::PerfEvents;
 use crate::power::PowerMetrics;
+use crate::pressure::PressureMetrics;
 use crate::resctrl::ResctrlMetrics;
+use crate::scheduler::SchedulerMetrics;
 
-/// Everything that was measured at one tick. Made once, never changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Snapshot {
-    /// Wall-clock time at which collecting began, in UTC to the millisecond. Rates do not depend on it.
-    pub timestamp: Timestamp,
-    /// Number of the tick since PerfWatch started, from 0. A missed tick leaves a hole.
-    pub tick: u64,
-    /// The interval that was asked for. What elapsed between two readings is what rates are divided by.
-    pub interval_ms: u64,
-    /// How much later than planned collecting began: the host was overloaded or asleep.
-    pub lateness_ms: f64,
-    /// Whose numbers these are.
-    pub host: HostInfo,
-    /// Processors. Null as [`Status::cpu`] says.
-    pub cpu: Option<CpuMetrics>,
-    /// Memory. Null as [`Status::memory`] says.
-    pub memory: Option<MemoryMetrics>,
-    /// Network. Null as [`Status::network`] says.
-    pub network: Option<NetworkMetrics>,
-    /// Disks. Null as [`Status::disk`] says.
-    pub disk: Option<DiskMetrics>,
-    /// Performance counters. Null as [`Status::perf_events`] says.
-    pub perf_events: Option<PerfEvents>,
-    /// Energy and power. Null as [`Status::power`] says.
-    pub power: Option<PowerMetrics>,
-    /// Traffic of the memory controllers. Null as [`Status::memory_bandwidth`] says.
-    pub memory_bandwidth: Option<MemoryBandwidthMetrics>,
-    /// Cache and memory bandwidth by group of tasks. Null as [`Status::resctrl`] says.
-    pub resctrl: Option<ResctrlMetrics>,
-    /// How each section came about.
-    pub status: Status,
+/// Makes of the list of sections the snapshot and the status, which have a field for each. What its name in the JSON
+/// cannot be in Rust stands behind `as`.
+macro_rules! sections {
+    ($( $(#[doc = $doc:literal])+ $section:ident $(as $name:literal)?: $metrics:ty, )+) => {
+        /// Everything that was measured at one tick. Made once, never changed.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct Snapshot {
+            /// Wall-clock time at which collecting began, in UTC to the millisecond. Rates do not depend on it.
+            pub timestamp: Timestamp,
+            /// Number of the tick since PerfWatch started, from 0. A missed tick leaves a hole.
+            pub tick: u64,
+            /// The interval that was asked for. What elapsed between two readings is what rates are divided by.
+            pub interval_ms: u64,
+            /// How much later than planned collecting began: the host was overloaded or asleep.
+            pub lateness_ms: f64,
+            /// Whose numbers these are.
+            pub host: HostInfo,
+            $(
+                $(#[doc = $doc])+
+                ///
+                /// Null as its status says.
+                $(#[serde(rename = $name)])?
+                pub $section: Option<$metrics>,
+            )+
+            /// How each section came about.
+            pub status: Status,
+        }
+
+        impl Snapshot {
+            /// Shows every value that is not null, in the order of the catalog.
+            pub fn visit(&self, each: &mut Visitor<'_>) {
+                $(
+                    if let Some(section) = &self.$section {
+                        section.visit(each);
+                    }
+                )+
+            }
+        }
+
+        /// How each section of a snapshot came about.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct Status {
+            $(
+                $(#[doc = $doc])+
+                $(#[serde(rename = $name)])?
+                pub $section: Section,
+            )+
+        }
+
+        impl Status {
+            /// The sections by name, in the order of the snapshot.
+            pub fn sections(&self) -> impl Iterator<Item = (&'static str, &Section)> {
+                [$((sections!(@name $section $($name)?), &self.$section)),+].into_iter()
+            }
+        }
+    };
+    (@name $section:ident $name:literal) => { $name };
+    (@name $section:ident) => { stringify!($section) };
+}
+
+sections! {
+    /// Processors.
+    cpu: CpuMetrics,
+    /// Who runs, who waits to run, and what interrupts them.
+    scheduler: SchedulerMetrics,
+    /// Time in which work stood still for want of a resource.
+    pressure: PressureMetrics,
+    /// CPU time of control groups.
+    cgroups: CgroupMetrics,
+    /// Memory.
+    memory: MemoryMetrics,
+    /// Network.
+    network: NetworkMetrics,
+    /// Disks.
+    disk: DiskMetrics,
+    /// Performance counters.
+    perf_events: PerfEvents,
+    /// Energy and power.
+    power: PowerMetrics,
+    /// Traffic of the memory controllers.
+    memory_bandwidth: MemoryBandwidthMetrics,
+    /// Cache and memory bandwidth by group of tasks.
+    resctrl: ResctrlMetrics,
+    /// PerfWatch itself.
+    own as "self": OwnMetrics,
 }
 
 impl Snapshot {
-    /// Shows every value that is not null, in the order of the catalog.
-    pub fn visit(&self, each: &mut Visitor<'_>) {
-        if let Some(cpu) = &self.cpu {
-            cpu.visit(None, each);
-        }
-        if let Some(memory) = &self.memory {
-            memory.visit(None, each);
-        }
-        if let Some(network) = &self.network {
-            network.visit(each);
-        }
-        if let Some(disk) = &self.disk {
-            disk.visit(each);
-        }
-        if let Some(perf_events) = &self.perf_events {
-            perf_events.visit(each);
-        }
-        if let Some(power) = &self.power {
-            power.visit(each);
-        }
-        if let Some(memory_bandwidth) = &self.memory_bandwidth {
-            memory_bandwidth.visit(each);
-        }
-        if let Some(resctrl) = &self.resctrl {
-            resctrl.visit(each);
-        }
-    }
-
     /// Shows every value that is kept and not reported, in the order of [`crate::catalog::hidden`].
     pub fn visit_hidden(&self, each: &mut Visitor<'_>) {
         if let Some(memory) = &self.memory {
-            memory.visit_hidden(None, each);
+            memory.visit_hidden(each);
         }
     }
 }
@@ -112,43 +142,6 @@ pub struct Uname {
     pub domainname: String,
 }
 
-/// How each section of a snapshot came about.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    /// Of the section `cpu`.
-    pub cpu: Section,
-    /// Of the section `memory`.
-    pub memory: Section,
-    /// Of the section `network`.
-    pub network: Section,
-    /// Of the section `disk`.
-    pub disk: Section,
-    /// Of the section `perf_events`.
-    pub perf_events: Section,
-    /// Of the section `power`.
-    pub power: Section,
-    /// Of the section `memory_bandwidth`.
-    pub memory_bandwidth: Section,
-    /// Of the section `resctrl`.
-    pub resctrl: Section,
-}
-
-impl Status {
-    /// The sections by name, in the order of the snapshot.
-    pub fn sections(&self) -> [(&'static str, &Section); 8] {
-        [
-            ("cpu", &self.cpu),
-            ("memory", &self.memory),
-            ("network", &self.network),
-            ("disk", &self.disk),
-            ("perf_events", &self.perf_events),
-            ("power", &self.power),
-            ("memory_bandwidth", &self.memory_bandwidth),
-            ("resctrl", &self.resctrl),
-        ]
-    }
-}
-
 /// How one section came about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Section {
@@ -165,6 +158,9 @@ pub struct Section {
     /// Time between this reading and the one before, to the microsecond: what rates are divided by. Null when there is
     /// none before.
     pub elapsed_ms: Option<f64>,
+    /// It is collected at every so many ticks, for it costs more than its share of `budget.cpu_percent`. Null when at every
+    /// one.
+    pub every_ticks: Option<u64>,
     /// True when there was more than PerfWatch's limits allow, and the rest was summed up as "all others".
     pub truncated: bool,
     /// The parts that are missing or old, by their path below the section: `partitions./mnt/backup`.
@@ -200,6 +196,8 @@ pub enum State {
     Late,
     /// Not asked for.
     Disabled,
+    /// Not asked for at this tick, as [`Section::every_ticks`] says.
+    Paced,
 }
 
 impl State {
@@ -212,6 +210,7 @@ impl State {
             Self::Unavailable => "unavailable",
             Self::Late => "late",
             Self::Disabled => "disabled",
+            Self::Paced => "paced",
         }
     }
 }

@@ -21,6 +21,7 @@ mod snapshot;
 mod status;
 mod tls;
 mod tokens;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -33,17 +34,16 @@ use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::audience::Audience;
 use crate::bus::Latest;
 use crate::config::LiveSettings;
 use status::Watched;
+use verdict::Verdicts;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
 pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
 pub(crate) use tls::{Tls, TlsFiles};
-
-/// Most WebSocket clients at a time. One more is refused with 503.
-const MAX_LIVE_CLIENTS: u32 = 1024;
 
 /// Most questions about history that are answered at a time. The others wait for their turn.
 pub(crate) const MAX_QUESTIONS: usize = 2;
@@ -56,9 +56,10 @@ pub(crate) struct AppState {
     watched: Arc<Watched>,
     access: Arc<Access>,
     site: Arc<Site>,
-    live_clients: Arc<Semaphore>,
+    audience: Arc<Audience>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
+    verdicts: Arc<Verdicts>,
 }
 
 impl AppState {
@@ -69,6 +70,7 @@ impl AppState {
         host: Arc<Host>,
         store: Arc<Store>,
         access: Arc<Access>,
+        audience: Arc<Audience>,
         site: Site,
     ) -> Self {
         Self {
@@ -77,21 +79,11 @@ impl AppState {
             watched: Arc::new(Watched::new(host)),
             access,
             site: Arc::new(site),
-            live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
+            audience,
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            verdicts: Arc::default(),
         }
-    }
-
-    /// Live streams that are open.
-    fn live_streams(&self) -> u64 {
-        (MAX_LIVE_CLIENTS as usize).saturating_sub(self.live_clients.available_permits()) as u64
-    }
-
-    /// Waits until every live stream has ended.
-    pub(crate) async fn live_streams_end(&self) {
-        // The semaphore is never closed.
-        let _ = self.live_clients.acquire_many(MAX_LIVE_CLIENTS).await;
     }
 }
 
@@ -111,6 +103,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/api/v1/verdict", get(verdict::get))
         .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(assets::page)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{MAX_FILE_BYTES, in_file};
+use crate::cost;
 use crate::error::{Error, Malformed};
 
 /// First size of a buffer: most files of /proc fit.
@@ -23,17 +24,21 @@ pub struct KernelFile {
     live: bool,
     file: Option<File>,
     buffer: Vec<u8>,
+    /// Of what was read last.
+    length: usize,
 }
 
 impl KernelFile {
     pub(super) fn new(path: PathBuf, copy_to: Option<PathBuf>, live: bool) -> Self {
-        Self { path, copy_to, live, file: None, buffer: Vec::new() }
+        Self { path, copy_to, live, file: None, buffer: Vec::new(), length: 0 }
     }
 
     /// What the kernel says now. After an error the file is opened anew next time: its device may be back.
     pub fn read(&mut self) -> Result<&[u8], Error> {
+        self.length = 0;
         match self.read_whole() {
             Ok(length) => {
+                self.length = length;
                 let text = self.buffer.get(..length).unwrap_or_default();
                 if let Some(copy_to) = &self.copy_to {
                     copy(text, copy_to)
@@ -51,6 +56,16 @@ impl KernelFile {
                 })
             }
         }
+    }
+
+    /// What it said when it was last read. Nothing after an error.
+    pub(super) fn text(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads and parses. A text that makes no sense becomes an error that names this file.
@@ -89,7 +104,10 @@ impl KernelFile {
             }
             let free = self.buffer.get_mut(length..).unwrap_or_default();
             match file.read_at(free, length as u64) {
-                Ok(0) => return Ok(length),
+                Ok(0) => {
+                    cost::note_read(length);
+                    return Ok(length);
+                }
                 Ok(read) => length = length.saturating_add(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

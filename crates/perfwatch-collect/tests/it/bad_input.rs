@@ -7,22 +7,28 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use perfwatch_collect::cgroups::Cgroups;
 use perfwatch_collect::collector::{Collector, Tracker};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
 use perfwatch_collect::host::MAX_FILE_BYTES;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
+use perfwatch_collect::pressure::Pressure;
+use perfwatch_collect::scheduler::Scheduler;
 use perfwatch_collect::{Host, Tick, sampler};
 use perfwatch_metrics::{Snapshot, State};
 
 use crate::hosts::{copy, fixture};
 
 /// Every file that the collectors read of a host without netlink.
-const FILES: [&str; 12] = [
+const FILES: [&str; 15] = [
     "stat",
     "interrupts",
     "cpuinfo",
+    "loadavg",
+    "softirqs",
+    "pressure/io",
     "meminfo",
     "vmstat",
     "net/dev",
@@ -64,21 +70,31 @@ fn spoiled(file: &str, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Snapshot {
 }
 
 /// What the recorded host does not have.
-const ABSENT: [&str; 4] = ["perf_events", "power", "memory_bandwidth", "resctrl"];
+const ABSENT: [&str; 5] = ["perf_events", "power", "memory_bandwidth", "resctrl", "self"];
 
-/// The section that needs a file is the only one that may miss something.
+/// Parts of its sections that it does not have.
+const ABSENT_PARTS: [&str; 5] =
+    ["temperature_celsius", "frequency_limit_mhz", "governor", "throttles", "run_queue_wait"];
+
+/// The sections that need a file are the only ones that may miss something.
 fn others_are_well(file: &str, snapshot: &Snapshot) {
-    let mine = match file {
-        "stat" | "interrupts" | "cpuinfo" => "cpu",
-        "meminfo" | "vmstat" => "memory",
-        _ if file.starts_with("net/") => "network",
-        _ => "disk",
+    let mine: &[_] = match file {
+        "stat" | "interrupts" => &["cpu", "scheduler"],
+        "cpuinfo" => &["cpu"],
+        "loadavg" | "softirqs" => &["scheduler"],
+        "meminfo" | "vmstat" => &["memory"],
+        _ if file.starts_with("pressure/") => &["pressure"],
+        _ if file.starts_with("net/") => &["network"],
+        _ => &["disk"],
     };
     for (name, section) in snapshot.status.sections() {
-        if name != mine && !ABSENT.contains(&name) {
+        if !mine.contains(&name) && !ABSENT.contains(&name) {
             assert_eq!(section.state, State::Ok, "{file} spoiled {name}");
-            let parts: Vec<_> =
-                section.parts.keys().filter(|part| *part != "temperature_celsius").collect();
+            let parts: Vec<_> = section
+                .parts
+                .keys()
+                .filter(|part| !ABSENT_PARTS.contains(&part.as_str()))
+                .collect();
             assert!(parts.is_empty(), "{file} spoiled {name}: {parts:?}");
         }
     }
@@ -86,7 +102,7 @@ fn others_are_well(file: &str, snapshot: &Snapshot) {
 
 /// What the section that needs it says of a spoiled file, and that it says so.
 fn is_said(file: &str, snapshot: &Snapshot) {
-    let texts = snapshot.status.sections().into_iter().flat_map(|(_, section)| {
+    let texts = snapshot.status.sections().flat_map(|(_, section)| {
         section.reason.iter().chain(section.parts.values().map(|part| &part.reason))
     });
     let said = texts.filter(|text| text.contains(&format!("proc/{file}"))).count();
@@ -147,6 +163,31 @@ fn numbers_that_do_not_fit() {
             others_are_well(file, &snapshot);
             is_said(file, &snapshot);
         }
+    }
+}
+
+#[test]
+fn a_node_or_device_that_makes_no_sense_costs_itself() {
+    for (host, file, part) in [
+        ("server128", "devices/system/node/node1/meminfo", "nodes.1"),
+        ("server128", "devices/system/node/node1/numastat", "nodes.1"),
+        ("kernel418", "block/zram0/mm_stat", "zram.zram0"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture(host, "t0"), dir.path());
+        let path = dir.path().join("sys").join(file);
+        fs::write(&path, "Node 1 MemTotal: x kB\nnuma_hit -1\n").unwrap();
+        let snapshot = sample(dir.path(), 2, |_| ()).pop().unwrap();
+        let status = &snapshot.status.memory;
+        assert_eq!(status.state, State::Ok, "{file}");
+        assert_eq!(status.parts.keys().collect::<Vec<_>>(), [part], "{file}");
+        assert!(status.parts[part].reason.contains(file), "{}", status.parts[part].reason);
+        let memory = snapshot.memory.unwrap();
+        assert!(host != "server128" || memory.nodes["0"].hit_per_sec == Some(0.0));
+        assert!(memory.zram.is_empty());
+        // Sizes are known without the counters.
+        let counted = memory.nodes.get("1").map(|node| node.hit);
+        assert_eq!(counted, file.ends_with("numastat").then_some(None), "{file}");
     }
 }
 
@@ -279,6 +320,9 @@ proptest::proptest! {
         text.splice(position..(position + bytes.len()).min(text.len()), bytes);
         fs::write(&path, text).unwrap();
         survives::<Cpu>(dir.path());
+        survives::<Scheduler>(dir.path());
+        survives::<Pressure>(dir.path());
+        survives::<Cgroups>(dir.path());
         survives::<Memory>(dir.path());
         survives::<Network>(dir.path());
         survives::<Disk>(dir.path());

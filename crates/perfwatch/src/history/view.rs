@@ -8,7 +8,7 @@ use super::Points;
 use crate::recorder::decimals;
 
 /// What is made of a series' summaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum View {
     /// Values of a gauge or a ratio, with so many decimals.
     Values(u32),
@@ -16,8 +16,8 @@ pub(crate) enum View {
     Amounts(u32),
     /// A counter's readings.
     Counter,
-    /// A counter's increase per second.
-    Rate,
+    /// A counter's increase per second, times a scale.
+    Rate(f64),
 }
 
 /// The catalog's series that come from one of the store's. None for one of a metric that is not known any more.
@@ -33,14 +33,11 @@ pub(crate) fn views(series: &Series) -> Vec<(SeriesKey, View)> {
             vec![(key, view)]
         }
         Kind::Counter | Kind::Counter32 => {
-            let is_rate = |kept: Kept| matches!(kept, Kept::Rate { of } if of == key.def.id);
             let derived = catalog().filter_map(|def| {
-                let view = if def.id == key.def.id {
-                    View::Counter
-                } else if is_rate(def.kept) {
-                    View::Rate
-                } else {
-                    return None;
+                let view = match def.kept {
+                    _ if def.id == key.def.id => View::Counter,
+                    Kept::Rate { of, scale } if of == key.def.id => View::Rate(scale),
+                    _ => return None,
                 };
                 Some((SeriesKey { def, labels: key.labels.clone() }, view))
             });
@@ -65,9 +62,9 @@ impl View {
                 Some((mean / scale * digits).round() / digits)
             }
             Self::Counter => None,
-            Self::Rate => (summary.increments > 0).then(|| {
+            Self::Rate(scale) => (summary.increments > 0).then(|| {
                 let seconds = std::time::Duration::from_nanos(summary.covered).as_secs_f64();
-                (summary.sum as f64 / seconds * 1000.0).round() / 1000.0
+                thousandths(summary.sum as f64 * scale / seconds)
             }),
         }
     }
@@ -78,8 +75,16 @@ impl View {
             _ if summary.count == 0 => return None,
             Self::Values(decimals) | Self::Amounts(decimals) => decimals,
             Self::Counter => return None,
-            Self::Rate if summary.increments == 0 => return None,
-            Self::Rate => 3,
+            Self::Rate(_) if summary.increments == 0 => return None,
+            // Kept to the thousandth before the scale: of a single one, the mean knows more digits.
+            Self::Rate(scale) if scale != 1.0 => {
+                let scaled = |rate: i64| thousandths(rate as f64 / 1000.0 * scale);
+                return match self.mean(summary) {
+                    Some(mean) if summary.increments == 1 => Some((mean, mean)),
+                    _ => Some((scaled(summary.min), scaled(summary.max))),
+                };
+            }
+            Self::Rate(_) => 3,
         };
         Some((unscaled(summary.min.into(), decimals), unscaled(summary.max.into(), decimals)))
     }
@@ -100,7 +105,8 @@ impl View {
         let (min, max) = each()
             .map(|one| self.extremes(one).map_or((None, None), |(min, max)| (Some(min), Some(max))))
             .unzip();
-        let count = |one: &Summary| if self == Self::Rate { one.increments } else { one.count };
+        let count =
+            |one: &Summary| if matches!(self, Self::Rate(_)) { one.increments } else { one.count };
         let increase = |decimals: u32| {
             let sum = |one: &Summary| (one.count > 0).then(|| unscaled(one.sum, decimals));
             each().map(sum).collect()
@@ -116,6 +122,10 @@ impl View {
             count: each().map(count).collect(),
         }
     }
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 /// A number that was kept as an integer. A whole one stays whole, where digits of a float would not suffice for both.
@@ -145,5 +155,24 @@ mod tests {
         assert_eq!(view.extremes(&summary), Some((count as f64, count as f64)));
         let Points::Values { increase, .. } = view.points(&[summary]) else { panic!() };
         assert_eq!(increase, Some(vec![Some(614_400_000_000_002.0)]));
+    }
+
+    #[test]
+    fn a_scaled_rate_of_one_row_is_the_snapshot_s_to_the_last_digit() {
+        // 123,457 µs of 2.000001 s.
+        let summary = Summary {
+            count: 2,
+            increments: 1,
+            sum: 123_457,
+            covered: 2_000_001_000,
+            min: 61_728_469,
+            max: 61_728_469,
+            ..Summary::default()
+        };
+        let view = View::Rate(1e-4);
+        assert_eq!(view.mean(&summary), Some(6.173));
+        assert_eq!(view.extremes(&summary), Some((6.173, 6.173)));
+        let two = Summary { increments: 2, max: 99_999_999, ..summary };
+        assert_eq!(view.extremes(&two), Some((6.173, 10.0)));
     }
 }

@@ -17,7 +17,7 @@ use super::error::Problem;
 use super::history::on_a_thread;
 use super::server::Place;
 use crate::access::now_ms;
-use crate::commands::db::bytes_per_day;
+use crate::commands::db::{bytes_per_day, tier_bytes_per_day};
 use crate::commands::doctor::{Finding, capabilities};
 use crate::footprint::{Footprint, Meter};
 
@@ -89,6 +89,8 @@ struct TierStatus {
     /// Null while there is nothing.
     oldest_ms: Option<i64>,
     bytes: u64,
+    /// What a day of it takes. Null while there is too little to tell.
+    bytes_per_day: Option<u64>,
     /// How long it is kept, as the setting says it.
     keep: String,
 }
@@ -138,7 +140,7 @@ fn look(state: &AppState, connections: usize) -> Status {
     let watched = &state.watched;
     let frame = state.latest.borrow().clone();
     let snapshot = frame.as_deref().map(|frame| &frame.snapshot);
-    let sections = snapshot.map(|snapshot| snapshot.status.sections().into_iter());
+    let sections = snapshot.map(|snapshot| snapshot.status.sections());
     let meter = watched.meter.lock();
     let footprint = meter.unwrap_or_else(PoisonError::into_inner).look();
     Status {
@@ -153,7 +155,7 @@ fn look(state: &AppState, connections: usize) -> Status {
             .collect(),
         footprint,
         store: store(state),
-        clients: Clients { live: state.live_streams(), connections: connections as u64 },
+        clients: Clients { live: state.audience.size(), connections: connections as u64 },
         capabilities: snapshot
             .map(|snapshot| capabilities(&snapshot.status, &watched.host))
             .unwrap_or_default()
@@ -179,6 +181,7 @@ fn store(state: &AppState) -> StoreStatus {
         name: tier.name,
         oldest_ms: of.times.map(|(oldest, _)| ms(oldest)),
         bytes: of.bytes,
+        bytes_per_day: tier_bytes_per_day(of),
         keep: keep.to_string(),
     });
     let times = || info.tiers.iter().filter_map(|tier| tier.times);

@@ -33,7 +33,9 @@ const fn base(unit: Unit) -> Base {
         Unit::PacketsPerSecond | Unit::FaultsPerSecond => ("", "per_second", Scale::Tens(0)),
         Unit::OperationsPerSecond => ("iops", "operations_per_second", Scale::Tens(0)),
         Unit::PagesPerSecond => ("", "pages_per_second", Scale::Tens(0)),
+        Unit::Microseconds => ("us", "seconds", Scale::Tens(-6)),
         Unit::Milliseconds => ("ms", "seconds", Scale::Tens(-3)),
+        Unit::Seconds => ("seconds", "seconds", Scale::Tens(0)),
         Unit::Megahertz => ("mhz", "hertz", Scale::Tens(6)),
         Unit::Gigahertz => ("ghz", "hertz", Scale::Tens(9)),
         Unit::PerCycle | Unit::Flag => ("", "", Scale::Tens(0)),
@@ -51,7 +53,7 @@ const fn base(unit: Unit) -> Base {
 pub(crate) fn family(def: &MetricDef) -> String {
     let (object, last) = def.id.rsplit_once('.').unwrap_or(("", def.id));
     let Base { word, suffix, .. } = base(def.unit);
-    let stem = last.strip_suffix("_per_sec").unwrap_or(last);
+    let stem = if last == "per_sec" { "" } else { last.strip_suffix("_per_sec").unwrap_or(last) };
     let stem = without(stem, word);
     let stem = if def.unit == Unit::Percent { without(stem, "pct") } else { stem };
     // Only a counter may end so.

@@ -13,7 +13,7 @@ use perfwatch_collect::ALL_OTHERS;
 use perfwatch_metrics::catalog::hidden;
 use perfwatch_metrics::cpu::{CpuMetrics, TICKS_PER_SECOND};
 use perfwatch_metrics::disk::PartitionMetrics;
-use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::memory::HostMemory;
 use perfwatch_metrics::snapshot::Uname;
 use perfwatch_metrics::{Snapshot, catalog};
 
@@ -30,10 +30,24 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
     if let Some(cpu) = &snapshot.cpu {
         write_all(page, &families::ACTIVITY, &[(String::new(), cpu)]);
         write_cpu(page, cpu);
+        write_throttles(page, cpu);
+        let limits = cpu.frequency_limit_mhz.as_deref().unwrap_or_default();
+        write_all(page, &families::FREQUENCY_LIMIT, &by_cpu(limits));
+    }
+    if let Some(scheduler) = &snapshot.scheduler {
+        write_all(page, &families::SCHEDULER, &[(String::new(), &scheduler.host)]);
+        write_all(page, &families::RUN_QUEUES, &by_cpu(&scheduler.host.run_queues));
+    }
+    if let Some(pressure) = &snapshot.pressure {
+        write_all(page, &families::PRESSURE, &[(String::new(), pressure)]);
     }
     if let Some(memory) = &snapshot.memory {
-        write_meminfo(page, memory);
-        write_all(page, &families::VMSTAT, &[(String::new(), memory)]);
+        write_meminfo(page, &memory.host);
+        write_all(page, &families::VMSTAT, &[(String::new(), &memory.host)]);
+        let labels = |number: &String| written(&[("node", number)]);
+        let nodes = memory.nodes.iter().map(|(number, node)| (labels(number), node));
+        let nodes: Vec<_> = nodes.collect();
+        write_all(page, &families::NODES, &nodes);
     }
     let by_device = |name: &String| written(&[("device", name)]);
     if let Some(interfaces) = snapshot.network.as_ref().and_then(|n| n.interfaces.as_ref()) {
@@ -112,8 +126,31 @@ fn write_cpu(page: &mut Page, cpu: &CpuMetrics) {
     write("node_cpu_guest_seconds", help, &GUEST_MODES, MODES.len());
 }
 
+fn write_throttles(page: &mut Page, cpu: &CpuMetrics) {
+    let (mut cores, mut packages) = (Vec::new(), Vec::new());
+    for throttled in &cpu.throttled {
+        let package = throttled.package.to_string();
+        match throttled.core {
+            Some(core) => {
+                let labels = written(&[("core", &core.to_string()), ("package", &package)]);
+                cores.push((labels, throttled));
+            }
+            None => packages.push((written(&[("package", &package)]), throttled)),
+        }
+    }
+    write_all(page, &families::CORE_THROTTLES, &cores);
+    write_all(page, &families::PACKAGE_THROTTLES, &packages);
+}
+
+/// What there is of each CPU, with its label.
+fn by_cpu<T>(values: &[Option<T>]) -> Vec<(String, &T)> {
+    let cpus = values.iter().enumerate();
+    cpus.filter_map(|(cpu, value)| Some((written(&[("cpu", &cpu.to_string())]), value.as_ref()?)))
+        .collect()
+}
+
 /// Every line of /proc/meminfo: `Active(anon)` is `node_memory_Active_anon_bytes`.
-fn write_meminfo(page: &mut Page, memory: &MemoryMetrics) {
+fn write_meminfo(page: &mut Page, memory: &HostMemory) {
     let lines = &memory.meminfo;
     let mut told = HashSet::new();
     for (line, value) in lines.names.iter().zip(&lines.values) {

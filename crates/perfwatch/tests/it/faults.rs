@@ -1,11 +1,11 @@
 //! Faults of the host, on the real binary.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -39,14 +39,14 @@ impl Drop for HungMount {
 }
 
 /// A host whose mount table names dead disks and one that is well.
-struct DeadDisks {
+pub(crate) struct DeadDisks {
     hung: Vec<HungMount>,
     roots: [String; 3],
     dir: tempfile::TempDir,
 }
 
 impl DeadDisks {
-    fn new(count: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(count: usize) -> std::io::Result<Self> {
         let dir = tempfile::tempdir()?;
         let (procfs, rootfs) = (dir.path().join("proc"), dir.path().join("root"));
         fs::create_dir_all(rootfs.join("fine"))?;
@@ -74,6 +74,16 @@ impl DeadDisks {
             format!("--path.rootfs={}", rootfs.display()),
         ];
         Ok(Self { hung, roots, dir })
+    }
+
+    /// What makes it the host.
+    pub(crate) fn arguments(&self) -> [&str; 3] {
+        self.roots.each_ref().map(String::as_str)
+    }
+
+    /// Where the disk is that is well.
+    pub(crate) fn fine(&self) -> PathBuf {
+        self.dir.path().join("root/fine")
     }
 }
 
@@ -105,7 +115,7 @@ fn eight_hung_mounts_cost_themselves_alone() {
             );
         }
     };
-    let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let (process, mut lines) = watch(&disks.arguments());
     let first = next(&mut lines);
     let mut counts = Vec::new();
     let mut last_tick = 0;
@@ -151,7 +161,7 @@ fn more_hung_mounts_than_threads_to_spare_leave_the_rest_alone() {
             );
         }
     };
-    let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let (process, mut lines) = watch(&disks.arguments());
     // Some are begun at each tick, until no more threads are spent on them.
     for tick in 0..10 {
         let snapshot = next(&mut lines);
@@ -189,7 +199,7 @@ fn a_mount_that_took_the_place_of_a_hung_one_is_asked() {
         fs::write(&numbers, format!("{id} 1 8:1 / /hung0 rw - ext4 /dev/vd0 rw\n")).unwrap();
     };
     number_mounts(1);
-    let (_process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let (_process, mut lines) = watch(&disks.arguments());
     let before = next(&mut lines)["disk"]["partitions"]["/hung0"].clone();
     assert_eq!(before["total_bytes"], Value::Null);
     // As after `umount -l` and a mount of the same disk, which answers again.
@@ -210,6 +220,37 @@ fn mount_again(disks: &DeadDisks) {
 }
 
 #[test]
+fn a_file_system_that_was_remounted_read_only_shows() {
+    let _quiet = quiet();
+    // A bind mount is a partition where what it is a part of is on a device. In namespaces of its own, whose process 1 is the shell.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let script = "mount --bind \"$1\" \"$1\" && { \"$0\" watch --interval 500ms & read line && \
+                  mount -o remount,bind,ro \"$1\" && wait; }";
+    let mut child = Command::new("unshare")
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script])
+        .args([OsStr::new(env!("CARGO_BIN_EXE_perfwatch")), dir.path().as_os_str()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let _process = Running(child);
+    let place = dir.path().to_str().unwrap();
+    let mut lines = BufReader::new(stdout).lines();
+    let mut read_only = || {
+        let snapshot: Value = serde_json::from_str(&lines.next()?.unwrap()).unwrap();
+        snapshot["disk"]["partitions"][place]["read_only"].as_bool()
+    };
+    let Some(before) = read_only() else {
+        return skipped("a remount", "no namespaces can be made here, or target/ is on no device");
+    };
+    assert!(!before);
+    writeln!(stdin, "now").unwrap();
+    // It comes between two ticks, or within one.
+    assert!((0..4).any(|_| read_only().unwrap()));
+}
+
+#[test]
 fn a_hung_mount_does_not_hold_up_the_end() {
     let disks = match DeadDisks::new(8) {
         Ok(disks) => disks,
@@ -217,7 +258,7 @@ fn a_hung_mount_does_not_hold_up_the_end() {
             return skipped("stopping beside hung mounts", format!("no FUSE mount: {error}"));
         }
     };
-    let mut server = Server::start(&disks.roots.each_ref().map(String::as_str));
+    let mut server = Server::start(&disks.arguments());
     server.snapshot();
     server.process.signal(Signal::TERM);
     assert!(server.process.end(Duration::from_secs(2)).expect("still running after 2 s").success());
@@ -254,7 +295,7 @@ fn beside_twice_as_many_busy_processes_as_cpus_ticks_stay_in_order() {
     let _alone = noise();
     let busy: Vec<_> = (0..2 * std::thread::available_parallelism().unwrap().get())
         .map(|_| {
-            let mut shell = std::process::Command::new("sh");
+            let mut shell = Command::new("sh");
             Running(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
         })
         .collect();

@@ -14,7 +14,7 @@ values must lie between the two:
 - Latencies: the same bounds, of time and count. Null exactly when nothing completed.
 - Shares of CPU time: psutil's own percentages over the same window, give or take CPU_POINTS.
 
---load makes something to see: burnt CPU, a busy file, a busy network interface, sockets in every state that
+--load makes something to see: burnt CPU, a busy file, pages read back that were reclaimed, a busy network interface, sockets in every state that
 loopback can be brought to, in different numbers so that no two can be mixed up unseen.
 
 A fixture stands still: what psutil computes from DIR/t1/proc must be equal. Rates, CPU shares, sensors and
@@ -69,6 +69,8 @@ CPU_POINTS = 5.0
 CORE_POINTS = 8.0
 # psutil rounds percentages to 0.1, PerfWatch to 0.01.
 ROUNDING_POINTS = 0.06
+# PerfWatch rounds rates to 0.001.
+ROUNDING = 0.0006
 MIB = 1 << 20
 
 # What may change between a look of psutil and one of PerfWatch, and back again before the next.
@@ -83,6 +85,23 @@ SLACK: dict[str, float] = {
     "memory.swap_used_bytes": MIB,
     "memory.swap_free_bytes": MIB,
     "memory.usage_percent": 16 * MIB / psutil.virtual_memory().total * 100 + ROUNDING_POINTS,
+    "memory.active_bytes": 64 * MIB,
+    "memory.inactive_bytes": 64 * MIB,
+    "memory.dirty_bytes": 64 * MIB,
+    "memory.writeback_bytes": 64 * MIB,
+    "memory.slab_reclaimable_bytes": 16 * MIB,
+    "memory.slab_unreclaimable_bytes": 16 * MIB,
+    "memory.shmem_bytes": 16 * MIB,
+    "memory.committed_bytes": 64 * MIB,
+    "memory.nodes.free_bytes": 16 * MIB,
+    "disk.devices.in_flight": 256,  # thousands of times a second
+    "disk.partitions.inodes_used": 100,
+    "disk.partitions.inodes_usage_percent": 0.1,
+    "scheduler.running": 12,  # of the moment, and the load is eight threads
+    "scheduler.blocked": 4,
+    "scheduler.load1": 1.0,
+    "scheduler.load5": 0.3,
+    "scheduler.load15": 0.1,
     "disk.partitions.used_bytes": 16 * MIB,
     "disk.partitions.free_bytes": 16 * MIB,
     "disk.partitions.usage_percent": 0.1 + ROUNDING_POINTS,
@@ -90,10 +109,62 @@ SLACK: dict[str, float] = {
 
 ABSENT = "absent"
 # Sections that are a map from a name to the metrics of what has that name.
-MAPS = ("network.interfaces", "disk.devices", "disk.partitions")
+MAPS = (
+    "memory.nodes",
+    "memory.zram",
+    "network.interfaces",
+    "disk.devices",
+    "disk.partitions",
+    "scheduler.interrupts",
+    "scheduler.softirqs",
+    "pressure.resources",
+    "cgroups.slices",
+)
+# How counters are called beyond `x` and `x_per_sec`: their rate and its scale; what is counted where they are a time.
+RATES = {
+    "disk.devices.read_count": ("disk.devices.read_iops", 1.0),
+    "disk.devices.write_count": ("disk.devices.write_iops", 1.0),
+    "disk.devices.discards": ("disk.devices.discard_iops", 1.0),
+    "disk.devices.flushes": ("disk.devices.flush_iops", 1.0),
+    "disk.devices.io_time_ms": ("disk.devices.utilization_percent", 0.1),
+    "disk.devices.weighted_io_time_ms": ("disk.devices.queue_depth", 0.001),
+    "scheduler.interrupts.count": ("scheduler.interrupts.per_sec", 1),
+    "scheduler.softirqs.count": ("scheduler.softirqs.per_sec", 1),
+    "scheduler.run_queue_wait_us": ("scheduler.run_queue_wait", 1e-6),
+    "scheduler.per_core_waited_ns": ("scheduler.per_core_wait", 1e-9),
+    "pressure.resources.some_us": ("pressure.resources.some_percent", 1e-4),
+    "pressure.resources.full_us": ("pressure.resources.full_percent", 1e-4),
+    "cgroups.slices.cpu_us": ("cgroups.slices.cpu_percent", 1e-4),
+    "cgroups.slices.throttled_us": ("cgroups.slices.throttled_percent", 1e-4),
+}
+COUNTS = {
+    "disk.devices.read_time_ms": ("disk.devices.read_latency_ms", "disk.devices.read_count"),
+    "disk.devices.write_time_ms": ("disk.devices.write_latency_ms", "disk.devices.write_count"),
+    "disk.devices.discard_time_ms": ("disk.devices.discard_latency_ms", "disk.devices.discards"),
+    "disk.devices.flush_time_ms": ("disk.devices.flush_latency_ms", "disk.devices.flushes"),
+}
+# Columns of /proc/diskstats that psutil does not know, after the name and the eight of reads and writes.
+QUEUE_COLUMNS = ("in_flight", "io_time_ms", "weighted_io_time_ms")
+DISCARD_COLUMNS = ("discards", "", "discard_bytes", "discard_time_ms")
+FLUSH_COLUMNS = ("flushes", "flush_time_ms")
+SECTOR_BYTES = 512
+# Lines of /proc/meminfo that psutil does not have, or not on every kernel.
+MEMINFO = {
+    "Active": "active_bytes",
+    "Inactive": "inactive_bytes",
+    "Dirty": "dirty_bytes",
+    "Writeback": "writeback_bytes",
+    "SReclaimable": "slab_reclaimable_bytes",
+    "SUnreclaim": "slab_unreclaimable_bytes",
+    "Shmem": "shmem_bytes",
+    "CommitLimit": "commit_limit_bytes",
+    "Committed_AS": "committed_bytes",
+    "Zswap": "zswap_pool_bytes",
+    "Zswapped": "zswap_stored_bytes",
+}
 # Sections that psutil does not know of: hardware's own meters, which few hosts have, and performance counters, which
 # other tests compare with perf stat.
-NOT_OF_PSUTIL = ("power.", "memory_bandwidth.", "resctrl.", "perf_events.")
+NOT_OF_PSUTIL = ("self.", "power.", "memory_bandwidth.", "resctrl.", "perf_events.")
 # Chips of psutil.sensors_temperatures() that sit in a processor. The specification's extract_core_temps() is
 # left to the reader; docs/metrics.md: cores where the chip has a sensor for each, else what it has.
 CPU_CHIPS = re.compile(
@@ -118,6 +189,9 @@ class Check(NamedTuple):
 # --- What psutil and /proc say -----------------------------------------------------------------------------
 
 
+sysfs = Path("/sys")
+
+
 def proc(path: str) -> Path:
     return Path(psutil.PROCFS_PATH) / path
 
@@ -129,7 +203,10 @@ def as_text(name: str) -> str:
 
 def counters() -> Values:
     """Everything that only grows, also what only rates are made of."""
-    return interrupts() | interfaces() | devices() | vmstat()
+    waiting = interrupt_lines() | softirqs() | switches() | queues() | pressure() | slices()
+    return {key: value for key, value in waiting.items() if value is not None} | (
+        interrupts() | interfaces() | devices() | disk_queues() | vmstat() | numa()
+    )
 
 
 def interfaces() -> Values:
@@ -157,6 +234,56 @@ def devices() -> Values:
     return values
 
 
+def disk_queues() -> Values:
+    """What psutil leaves out of /proc/diskstats. Null where the kernel has no such columns."""
+    values: Values = {}
+    for line in proc("diskstats").read_text().splitlines():
+        _, _, name, *words = line.split()
+        if name.startswith("loop"):
+            continue
+        numbers = [int(word) for word in words]
+        fields: dict[str, Any] = dict.fromkeys(("reads_merged", "writes_merged"))
+        if len(numbers) > 4:
+            fields = {"reads_merged": numbers[1], "writes_merged": numbers[5]}
+        rest = numbers[8:]
+        for columns in (QUEUE_COLUMNS, DISCARD_COLUMNS, FLUSH_COLUMNS):
+            known, rest = rest[: len(columns)], rest[len(columns) :]
+            fields |= zip(columns, known or [None] * len(columns))
+        del fields[""]
+        if fields["discard_bytes"] is not None:
+            fields["discard_bytes"] *= SECTOR_BYTES
+        values |= rows("disk.devices", name, fields)
+    return values
+
+
+def numa() -> Values:
+    """Counters of each node."""
+    values: Values = {}
+    for directory in sysfs.glob("devices/system/node/node[0-9]*"):
+        counts = dict(line.split() for line in (directory / "numastat").read_text().splitlines())
+        fields = {name: int(counts[f"numa_{name}"]) for name in ("hit", "miss", "foreign")}
+        values |= rows("memory.nodes", directory.name.removeprefix("node"), fields)
+    return values
+
+
+def node_sizes() -> Values:
+    values: Values = {}
+    for directory in sysfs.glob("devices/system/node/node[0-9]*"):
+        kilobytes = dict(re.findall(r"(\w+): +(\d+) kB", (directory / "meminfo").read_text()))
+        fields = {"total_bytes": int(kilobytes["MemTotal"]) * 1024, "free_bytes": int(kilobytes["MemFree"]) * 1024}
+        values |= rows("memory.nodes", directory.name.removeprefix("node"), fields)
+    return values
+
+
+def zram() -> Values:
+    values: Values = {}
+    for file in sysfs.glob("block/zram[0-9]*/mm_stat"):
+        data, compressed, used = map(int, file.read_text().split()[:3])
+        fields = {"data_bytes": data, "compressed_bytes": compressed, "used_bytes": used}
+        values |= rows("memory.zram", file.parent.name, fields)
+    return values
+
+
 def rows(section: str, name: str, fields: dict[str, Any]) -> Values:
     return {(f"{section}.{field}", as_text(name)): value for field, value in fields.items()}
 
@@ -174,11 +301,122 @@ def interrupts() -> Values:
     return {("cpu.interrupts", ""): total}
 
 
+def interrupt_lines() -> Values:
+    """Lines that have fired, by number and what follows two blanks at the end, or by short name and text."""
+    header, *lines = proc("interrupts").read_text().splitlines()
+    cpus = len(header.split())
+    values: Values = {}
+    for line in lines:
+        label, _, rest = line.strip("\n").partition(":")
+        label = label.strip()
+        counts = [int(word) for word in rest.split()[:cpus] if word.isdigit()]
+        text = re.sub(rf"^(\s*\d+){{{len(counts)}}}", "", rest)
+        if label.isdigit():
+            text = "" if text.endswith(" ") else re.split(r"\s{2,}", text)[-1]
+        if sum(counts) and label not in ("ERR", "MIS", "Err"):
+            name = f"{label}: {text.strip()}" if text.strip() else label
+            values["scheduler.interrupts.count", name] = sum(counts)
+    return values
+
+
+def softirqs() -> Values:
+    _, *lines = proc("softirqs").read_text().splitlines()
+    rows = {name.strip(): sum(map(int, counts.split())) for name, _, counts in (line.partition(":") for line in lines)}
+    return {("scheduler.softirqs.count", name): count for name, count in rows.items() if count}
+
+
+def switches() -> Values:
+    forks = re.search(r"^processes (\d+)$", proc("stat").read_text(), re.M)
+    return {
+        ("scheduler.context_switches", ""): psutil.cpu_stats().ctx_switches,
+        ("scheduler.forks", ""): forks and int(forks[1]),
+    }
+
+
+def loads() -> Values:
+    one, five, fifteen, *_ = proc("loadavg").read_text().split()
+    values: Values = {("scheduler.load1", ""): float(one), ("scheduler.load5", ""): float(five)}
+    values["scheduler.load15", ""] = float(fifteen)
+    for name in ("running", "blocked"):
+        found = re.search(rf"^procs_{name} (\d+)$", proc("stat").read_text(), re.M)
+        values[f"scheduler.{name}", ""] = found and int(found[1])
+    return values
+
+
+def queues() -> Values:
+    """Time waited for CPUs, which kernels without CONFIG_SCHEDSTATS do not tell."""
+    if not proc("schedstat").exists():
+        names = ("run_queue_wait_us", "run_queue_wait", "per_core_wait")
+        return {(f"scheduler.{name}", ""): None for name in names}
+    rows = re.findall(r"^cpu(\d+)(?: \d+){7} (\d+) \d+$", proc("schedstat").read_text(), re.M)
+    values: Values = {("scheduler.per_core_waited_ns", cpu): int(waited) for cpu, waited in rows}
+    values["scheduler.run_queue_wait_us", ""] = sum(int(waited) for _, waited in rows) // 1000
+    return values
+
+
+def pressure() -> Values:
+    values: Values = {}
+    for file in proc("pressure").glob("*"):
+        totals = dict(re.findall(r"^(some|full) .*total=(\d+)$", file.read_text(), re.M))
+        for kind in ("some", "full"):
+            total = totals.get(kind)
+            values[f"pressure.resources.{kind}_us", file.name] = total and int(total)
+            if total is None:
+                values[f"pressure.resources.{kind}_percent", file.name] = None
+    return values
+
+
+def slices() -> Values:
+    """Control groups directly below the root, of whichever version has the cpu controller."""
+    root = Path("/sys/fs/cgroup")
+    v1 = next((root / name for name in ("cpu", "cpu,cpuacct") if (root / name / "cpu.shares").exists()), None)
+    unified = (root / "cgroup.controllers").exists()
+    values: Values = {}
+    for file in (root if unified else v1 or root / "none").glob("*/cpu.stat"):
+        stat = {name: int(value) for name, value in map(str.split, file.read_text().splitlines())}
+        fields = {"periods": stat.get("nr_periods"), "throttled_periods": stat.get("nr_throttled")}
+        if unified:
+            fields |= {"cpu_us": stat.get("usage_usec"), "throttled_us": stat.get("throttled_usec")}
+        else:
+            usage = root / "cpuacct" / file.parent.name / "cpuacct.usage"
+            fields["cpu_us"] = int(usage.read_text()) // 1000 if usage.exists() else None
+            fields["throttled_us"] = stat["throttled_time"] // 1000
+        for counter in ("cpu", "throttled"):
+            if fields[f"{counter}_us"] is None:
+                fields[f"{counter}_percent"] = None
+        values |= rows("cgroups.slices", file.parent.name, fields)
+    return values
+
+
+def limits() -> Values:
+    """What cpufreq keeps to, and thermal throttles of Intel's, each core and each package once."""
+    values: Values = {}
+    cpus, counts = Path("/sys/devices/system/cpu"), {}
+    for cpu in sorted(cpus.glob("cpu[0-9]*"), key=lambda cpu: int(cpu.name[3:])):
+        if (cpu / "cpufreq/scaling_max_freq").exists():
+            mhz = int((cpu / "cpufreq/scaling_max_freq").read_text()) / 1000
+            values["cpu.frequency_limit_mhz", cpu.name[3:]] = mhz
+            values["cpu.governor", cpu.name[3:]] = (cpu / "cpufreq/scaling_governor").read_text().strip()
+        if (cpu / "thermal_throttle").exists():
+            package, core = ((cpu / "topology" / name).read_text() for name in ("physical_package_id", "core_id"))
+            for key, kind in (((package, core), "core"), ((package, None), "package")):
+                counts.setdefault(key, int((cpu / f"thermal_throttle/{kind}_throttle_count").read_text()))
+    if not values:
+        values = {("cpu.frequency_limit_mhz", ""): None, ("cpu.governor", ""): None}
+    values["cpu.throttles", ""] = sum(counts.values()) if counts else None
+    return values
+
+
 def vmstat() -> Values:
     lines = proc("vmstat").read_text().splitlines()
     counts = {name: int(value) for name, value in map(str.split, lines)}
     names = ("pgpgin", "pgpgout", "pswpin", "pswpout", "pgfault", "pgmajfault")
     values: Values = {(f"memory.{name}", ""): counts[name] for name in names if name in counts}
+    values["memory.oom_kills", ""] = counts.get("oom_kill")
+    values["memory.compact_stalls", ""] = counts.get("compact_stall")
+    for metric, pattern in (("direct_reclaims", "allocstall"), ("refaults", r"workingset_refault")):
+        lines_of = [value for name, value in counts.items() if name.startswith(pattern)]
+        values[f"memory.{metric}", ""] = sum(lines_of) if lines_of else None
     if "pgpgin" in counts:
         values["memory.page_io_bytes", ""] = (counts["pgpgin"] + counts["pgpgout"]) * 1024
     if "pswpin" in counts:
@@ -207,6 +445,8 @@ def memory() -> Values:
         ("memory.hugepages_free", ""): meminfo.get("HugePages_Free"),
         ("memory.hugepages_reserved", ""): meminfo.get("HugePages_Rsvd"),
     }
+    for name, field in MEMINFO.items():
+        values[f"memory.{field}", ""] = meminfo[name] * 1024 if name in meminfo else None
     for field in ("total", "used", "free"):
         values[f"memory.swap_{field}_bytes", ""] = getattr(swap, field, None)
     return values
@@ -255,13 +495,23 @@ def partitions(*, sizes: bool) -> Values:
             "device": as_text(part.device),
             "fstype": as_text(part.fstype),
             "mountpoint": as_text(part.mountpoint),
+            "read_only": "ro" in part.opts.split(","),
         }
         if sizes:
             usage = psutil.disk_usage(part.mountpoint)
             fields |= {"total_bytes": usage.total, "used_bytes": usage.used, "free_bytes": usage.free}
             fields["usage_percent"] = usage.percent
+            fields |= inodes(os.statvfs(part.mountpoint))
         values |= rows("disk.partitions", part.mountpoint, fields)
     return values
+
+
+def inodes(answer: os.statvfs_result) -> dict[str, Any]:
+    if answer.f_files == 0:
+        return dict.fromkeys(("inodes_total", "inodes_used", "inodes_usage_percent"))
+    used = answer.f_files - answer.f_ffree
+    percent = used / answer.f_files * 100
+    return {"inodes_total": answer.f_files, "inodes_used": used, "inodes_usage_percent": percent}
 
 
 def frequencies() -> Values:
@@ -300,15 +550,20 @@ def cpu_shares() -> Values:
     values: Values = {("cpu.usage_percent", ""): psutil.cpu_percent(interval=None)}
     for core, share in enumerate(psutil.cpu_percent(interval=None, percpu=True)):
         values["cpu.per_core", str(core)] = share
-    for mode in ("user", "system", "idle", "iowait", "irq", "softirq"):
+    for mode in ("user", "system", "idle", "iowait", "irq", "softirq", "nice", "steal"):
         values[f"cpu.{mode}", ""] = getattr(times, mode)
+    values["cpu.guest", ""] = times.guest + times.guest_nice
+    for core, times in enumerate(psutil.cpu_times_percent(interval=None, percpu=True)):
+        for mode in ("user", "system", "iowait", "irq", "softirq", "steal"):
+            values[f"cpu.per_core_{mode}", str(core)] = getattr(times, mode)
     return values
 
 
 def everything() -> Values:
     """All but rates, shares and latencies, which need two looks."""
-    slow = connections() | partitions(sizes=True) | frequencies() | temperatures()
-    return slow | memory() | counters()
+    slow = connections() | partitions(sizes=True) | frequencies() | temperatures() | limits()
+    absent = queues() | pressure() | slices()  # and what of these is there
+    return slow | memory() | node_sizes() | zram() | loads() | absent | counters()
 
 
 # --- What PerfWatch says -----------------------------------------------------------------------------------
@@ -379,12 +634,14 @@ def seen_by_all(inner: Looks, outer: Looks) -> set[Key]:
 def bounds_of_rates(inner: Looks, outer: Looks, seconds: float) -> Bounds:
     bounds: Bounds = {}
     for metric, instance in seen_by_all(inner, outer):
-        operations = metric.removesuffix("_count")
-        rate = f"{metric}_per_sec" if operations == metric else f"{operations}_iops"
+        rate, scale = RATES.get(metric, (f"{metric}_per_sec", 1.0))
         if rate not in golden_ids():
             continue
-        low = growth(inner, metric, instance) / (seconds * (1 + WINDOW_SLACK))
-        high = growth(outer, metric, instance) / (seconds * (1 - WINDOW_SLACK))
+        if outer[0][metric, instance] is None:
+            bounds[rate, instance] = (None, None)
+            continue
+        low = growth(inner, metric, instance) * scale / (seconds * (1 + WINDOW_SLACK)) - ROUNDING
+        high = growth(outer, metric, instance) * scale / (seconds * (1 - WINDOW_SLACK)) + ROUNDING
         bounds[rate, instance] = (low, high)
     return bounds
 
@@ -392,23 +649,25 @@ def bounds_of_rates(inner: Looks, outer: Looks, seconds: float) -> Bounds:
 def bounds_of_latencies(inner: Looks, outer: Looks) -> Bounds:
     bounds: Bounds = {}
     for metric, name in seen_by_all(inner, outer):
-        operations = metric.removesuffix("_time_ms")
-        if operations == metric:
+        latency, count = COUNTS.get(metric, (None, None))
+        if latency is None:
             continue
-        count = f"{operations}_count"
+        if outer[0][metric, name] is None:
+            bounds[latency, name] = (None, None)
+            continue
         least, most = growth(inner, count, name), growth(outer, count, name)
         # The kernel counts nanoseconds and shows whole milliseconds.
         shortest, longest = growth(inner, metric, name) - 1, growth(outer, metric, name) + 1
         low = max(0.0, shortest / most) if least else None
         high = None if not most else longest / least if least else float("inf")
-        bounds[f"{operations}_latency_ms", name] = (low, high)
+        bounds[latency, name] = (low, high)
     return bounds
 
 
 def bounds_of_shares(shares: Values) -> Bounds:
     bounds: Bounds = {}
     for key, share in shares.items():
-        points = CORE_POINTS if key[0] == "cpu.per_core" else CPU_POINTS
+        points = CORE_POINTS if key[0].startswith("cpu.per_core") else CPU_POINTS
         bounds[key] = (max(0.0, share - points), min(100.0, share + points))
     return bounds
 
@@ -470,6 +729,8 @@ def run_live(arguments: argparse.Namespace) -> list[Check]:
 
 
 def run_fixture(arguments: argparse.Namespace) -> list[Check]:
+    global sysfs
+    sysfs = arguments.fixture / "t1" / "sys"
     with tempfile.TemporaryDirectory() as copy:
         psutil.PROCFS_PATH = f"{copy}/proc"
         shutil.copytree(arguments.fixture / "t1" / "proc", psutil.PROCFS_PATH)
@@ -482,12 +743,18 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
         parts: dict[str, Callable[[], Values]] = {
             "meminfo": memory,
             "interrupts": interrupts,
+            "softirqs": softirqs,
+            "loadavg": loads,
+            "stat": switches,
+            "schedstat": queues,
+            "pressure/cpu": pressure,
             "net/dev": interfaces,
-            "diskstats": devices,
+            "vmstat": vmstat,
+            "diskstats": lambda: devices() | disk_queues(),
             "net/tcp": connections_of_fixture,
             "self/mounts": lambda: partitions(sizes=False),
         }
-        values: Values = {}
+        values: Values = numa() | node_sizes() | zram()
         for file, read in parts.items():
             if proc(file).exists():
                 values |= read()
@@ -495,7 +762,7 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
     bounds: Bounds = {key: (value, value) for key, value in values.items()}
     percent = values["memory.usage_percent", ""]
     bounds["memory.usage_percent", ""] = (percent - ROUNDING_POINTS, percent + ROUNDING_POINTS)
-    recorded = {metric for metric, _ in values}
+    recorded = {metric for metric, _ in values} - {rate for rate, _ in RATES.values()}
     metrics = [metric for metric in golden_ids() if metric in recorded]
     return compare(bounds, flatten(json.loads(output)), metrics)
 
@@ -521,6 +788,41 @@ def keep_disk_busy(parent: int) -> None:
             with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as pages:
                 pages.madvise(mmap.MADV_RANDOM)
                 sum(pages[:: mmap.PAGESIZE])
+
+
+@contextlib.contextmanager
+def small_memory() -> Iterator[Path | None]:
+    """A control group of 16 MiB, or None where none can be made."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root) / f"pwparity{os.getpid()}"
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(16 * MIB))
+            except OSError:
+                group.rmdir()
+                continue
+            try:
+                yield group
+            finally:
+                group.rmdir()
+            return
+    print("parity: no memory cgroup; nothing may be read twice", file=sys.stderr)
+    yield None
+
+
+def keep_memory_short(parent: int, group: Path) -> None:
+    """Reads a file again and again that is larger than the memory it may have: what was reclaimed comes back."""
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    with tempfile.TemporaryFile(dir="/var/tmp") as file:
+        for _ in range(32):
+            file.write(os.urandom(MIB))
+        file.flush()
+        os.fsync(file.fileno())
+        while os.getppid() == parent:
+            for place in range(0, 32 * MIB, MIB):
+                os.pread(file.fileno(), MIB, place)
+                time.sleep(0.01)
 
 
 def keep_network_busy(parent: int, ready: Any) -> None:
@@ -551,20 +853,54 @@ def keep_network_busy(parent: int, ready: Any) -> None:
 
 
 @contextlib.contextmanager
-def workers() -> Iterator[None]:
+def workers(group: Path | None) -> Iterator[None]:
+def limited_group(processes: list[Any]) -> Iterator[None]:
+    """A control group below the root that may use a fifth of a CPU, with one process that wants all of it."""
+    root = Path("/sys/fs/cgroup")
+    v1 = [root / name for name in ("cpu", "cpuacct", "cpu,cpuacct") if (root / name).is_dir()]
+    unified = (root / "cgroup.controllers").exists()
+    controllers = [root] if unified else [directory.resolve() for directory in v1]
+    groups = [directory / f"pwparity-cpu{os.getpid()}" for directory in dict.fromkeys(controllers)]
+    try:
+        for group in groups:
+            group.mkdir()
+            if (group / "cpu.max").exists():
+                (group / "cpu.max").write_text("20000 100000")
+            if (group / "cpu.cfs_quota_us").exists():
+                (group / "cpu.cfs_quota_us").write_text("20000")
+            for process in processes:
+                (group / "cgroup.procs").write_text(str(process.pid))
+    except OSError as error:
+        print(f"parity: no control group of our own: {error}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+        for group in filter(Path.exists, groups):
+            group.rmdir()
+
+
+@contextlib.contextmanager
+def workers(group: Path | None) -> Iterator[None]:
     context = multiprocessing.get_context("fork")
     ready, parent = context.Event(), os.getpid()
     jobs = [(burn, (parent, 0)), (burn, (parent, 10)), (keep_disk_busy, (parent,))]
+    if group:
+        jobs.append((keep_memory_short, (parent, group)))
     has_tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
     if has_tun:
         jobs.append((keep_network_busy, (parent, ready)))
     processes = [context.Process(target=job, args=args, daemon=True) for job, args in jobs]
-    for process in processes:
+    held_back = context.Process(target=burn, args=(parent, 0), daemon=True)
+    for process in [*processes, held_back]:
         process.start()
     try:
         if not (has_tun and ready.wait(5)):
             print("parity: no network interface of our own; the host's may be idle", file=sys.stderr)
-        yield
+        with limited_group([held_back]):
+            yield
     finally:
         for process in processes:
             process.terminate()
@@ -693,7 +1029,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         held = []
         if arguments.load:
-            stack.enter_context(workers())
+            stack.enter_context(workers(stack.enter_context(small_memory())))
             held = hold_sockets()  # after the workers: a socket that they share would not close
             time.sleep(SETTLE_SECONDS)
             require_states()
