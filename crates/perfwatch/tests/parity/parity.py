@@ -853,7 +853,6 @@ def keep_network_busy(parent: int, ready: Any) -> None:
 
 
 @contextlib.contextmanager
-def workers(group: Path | None) -> Iterator[None]:
 def limited_group(processes: list[Any]) -> Iterator[None]:
     """A control group below the root that may use a fifth of a CPU, with one process that wants all of it."""
     root = Path("/sys/fs/cgroup")
