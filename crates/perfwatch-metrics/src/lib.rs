@@ -24,6 +24,6 @@ pub mod scheduler;
 pub mod series;
 pub mod snapshot;
 
-pub use catalog::{Kept, Kind, MetricDef, Unit, Value, catalog};
+pub use catalog::{Better, Kept, Kind, MetricDef, Unit, Value, Zone, catalog};
 pub use series::SeriesKey;
 pub use snapshot::{Part, Section, Snapshot, State, Status};

@@ -70,7 +70,7 @@ fn spoiled(file: &str, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Snapshot {
 }
 
 /// What the recorded host does not have.
-const ABSENT: [&str; 4] = ["perf_events", "power", "memory_bandwidth", "resctrl"];
+const ABSENT: [&str; 5] = ["perf_events", "power", "memory_bandwidth", "resctrl", "self"];
 
 /// Parts of its sections that it does not have.
 const ABSENT_PARTS: [&str; 5] =

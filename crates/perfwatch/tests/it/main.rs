@@ -29,3 +29,4 @@ mod storage_faults;
 mod systemd;
 mod tls;
 mod unix_socket;
+mod verdict;

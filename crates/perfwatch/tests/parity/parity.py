@@ -164,7 +164,7 @@ MEMINFO = {
 }
 # Sections that psutil does not know of: hardware's own meters, which few hosts have, and performance counters, which
 # other tests compare with perf stat.
-NOT_OF_PSUTIL = ("power.", "memory_bandwidth.", "resctrl.", "perf_events.")
+NOT_OF_PSUTIL = ("self.", "power.", "memory_bandwidth.", "resctrl.", "perf_events.")
 # Chips of psutil.sensors_temperatures() that sit in a processor. The specification's extract_core_temps() is
 # left to the reader; docs/metrics.md: cores where the chip has a sensor for each, else what it has.
 CPU_CHIPS = re.compile(
