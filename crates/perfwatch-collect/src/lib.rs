@@ -15,6 +15,7 @@ pub mod cpu;
 pub mod disk;
 pub mod error;
 pub mod host;
+pub mod kernel;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
@@ -32,6 +33,7 @@ mod errand;
 mod hardware;
 mod limit;
 mod parse;
+mod seldom;
 
 pub use error::Error;
 pub use hardware::LOOK_AGAIN;

@@ -18,6 +18,7 @@ use crate::duty::{self, Batch, Duty};
 use crate::errand::{Answer, Errand, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
+use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
@@ -148,6 +149,7 @@ collectors! {
     memory: Memory,
     network: Network,
     disk: Disk,
+    kernel: Kernel,
     power: Power,
     memory_bandwidth: MemoryBandwidth,
     resctrl: Resctrl;

@@ -16,9 +16,13 @@ use serde::{Serialize, Serializer};
 
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
+use crate::kernel::KernelMetrics;
 use crate::memory::MemoryMetrics;
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
-use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::network::{
+    ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetMetrics, TcpMetrics,
+    UdpMetrics,
+};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
 use crate::resctrl::MonitorMetrics;
@@ -30,8 +34,14 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         MemoryMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
+        SoftnetMetrics::DEFS,
+        TcpMetrics::DEFS,
+        UdpMetrics::DEFS,
+        ConntrackMetrics::DEFS,
+        SocketMetrics::DEFS,
         DeviceMetrics::DEFS,
         PartitionMetrics::DEFS,
+        KernelMetrics::DEFS,
         Overview::DEFS,
         EventMetrics::DEFS,
         Running::DEFS,
@@ -306,6 +316,14 @@ impl Field for f64 {
     }
 }
 
+impl Field for &'static str {
+    const DECIMALS: u32 = 0;
+
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Text(self));
+    }
+}
+
 impl Field for String {
     const DECIMALS: u32 = 0;
 
@@ -553,7 +571,7 @@ mod tests {
                     Unit::FaultsPerSecond
                 }
                 "running_pct" => Unit::Percent,
-                "available" => Unit::Flag,
+                "available" | "link_up" | "clock_synchronized" => Unit::Flag,
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
@@ -561,10 +579,13 @@ mod tests {
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
-                _ if name.starts_with("packets_") && name.ends_with("_per_sec") => {
-                    Unit::PacketsPerSecond
-                }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
+                _ if name.ends_with("_per_sec") => {
+                    let packets =
+                        ["packets_", "errors_", "drops_", "segments_", "datagrams_", "processed_", "dropped_"];
+                    let of_packets = packets.iter().any(|word| name.starts_with(word));
+                    if of_packets { Unit::PacketsPerSecond } else { Unit::EventsPerSecond }
+                }
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
                 _ if name.ends_with("_us") => Unit::Microseconds,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,

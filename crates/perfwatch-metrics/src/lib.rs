@@ -11,6 +11,7 @@
 pub mod catalog;
 pub mod cpu;
 pub mod disk;
+pub mod kernel;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::catalog::Visitor;
 use crate::cpu::CpuMetrics;
 use crate::disk::DiskMetrics;
+use crate::kernel::KernelMetrics;
 use crate::memory::MemoryMetrics;
 use crate::memory_bandwidth::MemoryBandwidthMetrics;
 use crate::network::NetworkMetrics;
@@ -82,6 +83,8 @@ sections! {
     network: NetworkMetrics,
     /// Disks.
     disk: DiskMetrics,
+    /// The kernel and the host as a whole.
+    kernel: KernelMetrics,
     /// Performance counters.
     perf_events: PerfEvents,
     /// Energy and power.

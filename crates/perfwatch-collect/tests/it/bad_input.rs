@@ -11,6 +11,7 @@ use perfwatch_collect::collector::{Collector, Tracker};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
 use perfwatch_collect::host::MAX_FILE_BYTES;
+use perfwatch_collect::kernel::Kernel;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
 use perfwatch_collect::{Host, Tick, sampler};
@@ -19,7 +20,7 @@ use perfwatch_metrics::{Snapshot, State};
 use crate::hosts::{copy, fixture};
 
 /// Every file that the collectors read of a host without netlink.
-const FILES: [&str; 12] = [
+const FILES: [&str; 23] = [
     "stat",
     "interrupts",
     "cpuinfo",
@@ -29,6 +30,17 @@ const FILES: [&str; 12] = [
     "net/sockstat",
     "net/sockstat6",
     "net/tcp",
+    "net/snmp",
+    "net/snmp6",
+    "net/netstat",
+    "net/softnet_stat",
+    "sys/net/netfilter/nf_conntrack_count",
+    "uptime",
+    "loadavg",
+    "sys/fs/file-nr",
+    "sys/kernel/pid_max",
+    "sys/kernel/threads-max",
+    "sys/kernel/random/entropy_avail",
     "diskstats",
     "filesystems",
     "1/mounts",
@@ -71,14 +83,17 @@ fn others_are_well(file: &str, snapshot: &Snapshot) {
     let mine = match file {
         "stat" | "interrupts" | "cpuinfo" => "cpu",
         "meminfo" | "vmstat" => "memory",
-        _ if file.starts_with("net/") => "network",
+        _ if file.contains("net/") => "network",
+        "uptime" | "loadavg" => "kernel",
+        _ if file.starts_with("sys/") => "kernel",
         _ => "disk",
     };
     for (name, section) in snapshot.status.sections() {
         if name != mine && !ABSENT.contains(&name) {
             assert_eq!(section.state, State::Ok, "{file} spoiled {name}");
+            let absent = ["temperature_celsius", "hardware_errors_corrected"];
             let parts: Vec<_> =
-                section.parts.keys().filter(|part| *part != "temperature_celsius").collect();
+                section.parts.keys().filter(|part| !absent.contains(&part.as_str())).collect();
             assert!(parts.is_empty(), "{file} spoiled {name}: {parts:?}");
         }
     }
@@ -282,5 +297,6 @@ proptest::proptest! {
         survives::<Memory>(dir.path());
         survives::<Network>(dir.path());
         survives::<Disk>(dir.path());
+        survives::<Kernel>(dir.path());
     }
 }
