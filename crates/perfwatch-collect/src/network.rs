@@ -168,6 +168,10 @@ impl Collector for Network {
             |metrics: &InterfaceMetrics| metrics.bytes_recv.saturating_add(metrics.bytes_sent);
         let truncated =
             fold_beyond(&mut interfaces, MAX_INTERFACES, ALL_OTHERS, traffic, add_interface);
+        if truncated && let Some(others) = interfaces.get_mut(ALL_OTHERS) {
+            // Many links have no state in common.
+            set_link(others, None);
+        }
         let connections = now.sockets.as_ref().map(|sockets| ConnectionMetrics {
             tcp_established: sockets.established,
             tcp_time_wait: sockets.time_wait,
@@ -268,12 +272,11 @@ fn interface_metrics(
     let [bytes_recv, packets_recv, errors_in, drops_in, receive_rest @ ..] = now.receive;
     let [bytes_sent, packets_sent, errors_out, drops_out, transmit_rest @ ..] = now.transmit;
     let rate = |of: fn(&InterfaceReading) -> u64| per_second(of(before?), of(now), elapsed);
-    let (sent, received) = (rate(|row| row.transmit[0]), rate(|row| row.receive[0]));
-    InterfaceMetrics {
+    let mut metrics = InterfaceMetrics {
         bytes_sent,
         bytes_recv,
-        bytes_sent_per_sec: sent,
-        bytes_recv_per_sec: received,
+        bytes_sent_per_sec: rate(|row| row.transmit[0]),
+        bytes_recv_per_sec: rate(|row| row.receive[0]),
         packets_sent,
         packets_recv,
         packets_sent_per_sec: rate(|row| row.transmit[1]),
@@ -286,23 +289,35 @@ fn interface_metrics(
         errors_out_per_sec: rate(|row| row.transmit[2]),
         drops_in_per_sec: rate(|row| row.receive[3]),
         drops_out_per_sec: rate(|row| row.transmit[3]),
-        link_up: link.map(|link| link.up),
-        operstate: link.and_then(|link| link.operstate),
-        link_bytes_per_sec: link.and_then(|link| link.files.bytes_per_second),
-        duplex: link.and_then(|link| link.files.duplex),
-        link_utilization_percent: link.and_then(|link| link_utilization(link, sent?, received?)),
-        carrier_changes: link.and_then(|link| link.carrier_changes),
+        link_up: None,
+        operstate: None,
+        link_bytes_per_sec: None,
+        duplex: None,
+        link_utilization_percent: None,
+        carrier_changes: None,
         receive_rest,
         transmit_rest,
-        hardware: link.map(|link| link.files.hardware),
-    }
+        hardware: None,
+    };
+    set_link(&mut metrics, link);
+    metrics
 }
 
-/// The share of a link's speed that is used, in the direction that carries more.
-fn link_utilization(link: &Link, sent: f64, received: f64) -> Option<f64> {
-    let speed = link.files.bytes_per_second.filter(|_| link.files.is_limit)?;
-    let used = if link.files.duplex == Some("half") { sent + received } else { sent.max(received) };
-    Some(thousandths(used / speed as f64 * 100.0))
+/// What there is to say of an interface's link.
+fn set_link(metrics: &mut InterfaceMetrics, link: Option<&Link>) {
+    metrics.link_up = link.map(|link| link.up);
+    metrics.operstate = link.and_then(|link| link.operstate);
+    metrics.link_bytes_per_sec = link.and_then(|link| link.files.bytes_per_second);
+    metrics.duplex = link.and_then(|link| link.files.duplex);
+    metrics.carrier_changes = link.and_then(|link| link.carrier_changes);
+    metrics.hardware = link.map(|link| link.files.hardware);
+    metrics.link_utilization_percent = link.and_then(|link| {
+        let speed = link.files.bytes_per_second.filter(|_| link.files.is_limit)?;
+        let (sent, received) = (metrics.bytes_sent_per_sec?, metrics.bytes_recv_per_sec?);
+        let half = link.files.duplex == Some("half");
+        let used = if half { sent + received } else { sent.max(received) };
+        Some(thousandths(used / speed as f64 * 100.0))
+    });
 }
 
 fn softnet_metrics(
@@ -425,14 +440,6 @@ fn add_interface(sum: &mut InterfaceMetrics, one: &InterfaceMetrics) {
     sum_rates(&mut sum.errors_out_per_sec, one.errors_out_per_sec);
     sum_rates(&mut sum.drops_in_per_sec, one.drops_in_per_sec);
     sum_rates(&mut sum.drops_out_per_sec, one.drops_out_per_sec);
-    // Many links have no state in common.
-    sum.link_up = None;
-    sum.operstate = None;
-    sum.link_bytes_per_sec = None;
-    sum.duplex = None;
-    sum.link_utilization_percent = None;
-    sum.carrier_changes = None;
-    sum.hardware = None;
 }
 
 /// Reads /proc/net/dev: two lines of headings, then
@@ -515,6 +522,25 @@ mod tests {
         let others = &interfaces[ALL_OTHERS];
         assert_eq!(others.bytes_recv, (0..10).map(|n| n + 5).sum::<u64>());
         assert_eq!(others.bytes_recv_per_sec, Some(50.0));
+    }
+
+    #[test]
+    fn a_link_is_used_by_the_direction_that_carries_more_or_by_both_in_turns() {
+        let before = dev(&line("eth0", 0)).unwrap();
+        let before = &before.interfaces[0];
+        let usage = |sent, duplex, is_limit| {
+            let mut now = InterfaceReading { name: "eth0".to_owned(), ..InterfaceReading::default() };
+            (now.receive[0], now.transmit[0]) = (200, 8 + sent);
+            let files =
+                LinkFiles { bytes_per_second: Some(1000), duplex, is_limit, ..LinkFiles::default() };
+            let link = Link { up: true, files, ..Link::default() };
+            let second = Duration::from_secs(1);
+            interface_metrics(Some(before), second, &now, Some(&link)).link_utilization_percent
+        };
+        assert_eq!(usage(100, Some("full"), true), Some(20.0));
+        assert_eq!(usage(300, None, true), Some(30.0));
+        assert_eq!(usage(300, Some("half"), true), Some(50.0));
+        assert_eq!(usage(300, Some("full"), false), None);
     }
 
     #[test]

@@ -78,9 +78,8 @@ fn reading_memory_allocates_nothing() {
 fn reading_the_kernel_allocates_nothing() {
     let mut kernel = Kernel::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
     let mut reading = KernelReading::default();
-    // The state of the clock of a recording is a file that is read anew each time: its path, its text.
-    let of_clock = 10 * CLOCK_ALLOCATIONS;
-    assert_eq!(allocations(|| kernel.read(&mut reading).unwrap()), of_clock);
+    // The state of the clock of a recording is a file that is read anew each time: a path and a text.
+    assert!(allocations(|| kernel.read(&mut reading).unwrap()) <= 10 * 4);
 }
 
 /// Files of meters, too. (Counters of a recording are a file that is read anew each time.)

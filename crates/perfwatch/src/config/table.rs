@@ -115,8 +115,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     Setting::collector("collectors.cpu", "Whether to collect CPU utilisation, frequency, temperature and interrupts."),
     Setting::collector("collectors.memory", "Whether to collect memory, swap, hugepages and paging."),
-    Setting::collector("collectors.network", "Whether to collect interfaces and connections."),
+    Setting::collector(
+        "collectors.network",
+        "Whether to collect interfaces, links, connections and what protocols count.",
+    ),
     Setting::collector("collectors.disk", "Whether to collect disks and file systems."),
+    Setting::collector(
+        "collectors.kernel",
+        "Whether to collect uptime, open files, threads, the state of the clock and errors of memory.",
+    ),
     Setting::collector("collectors.power", "Whether to collect the energy and power of processors, where it is metered."),
     Setting::collector(
         "collectors.memory_bandwidth",
