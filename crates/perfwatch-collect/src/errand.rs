@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::cost::{self, Cost};
+
 pub(crate) use lasting::{Finding, Lasting};
 
 /// An answer that is older is said to be, wherever it is shown.
@@ -44,6 +46,8 @@ pub(crate) struct Answer<T> {
     pub(crate) asked: Instant,
     /// How long it took.
     pub(crate) took: Duration,
+    /// What it cost.
+    pub(crate) cost: Cost,
     /// The answer, or what a panic said.
     pub(crate) outcome: Result<T, String>,
 }
@@ -101,13 +105,13 @@ impl<T: Send + 'static> Errand for Slow<T> {
             state.under_way_since = Some(asked);
             (work, state.answer.is_some())
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(left_lying)))
-            .map_err(|panic| said(panic.as_ref()));
+        let (outcome, cost) = cost::of(|| catch_unwind(AssertUnwindSafe(|| work(left_lying))));
+        let outcome = outcome.map_err(|panic| said(panic.as_ref()));
         let mut state = self.lock();
         state.work = Some(work);
         state.under_way_since = None;
         let took = asked.elapsed();
-        state.answer = Some(Answer { asked, took, outcome });
+        state.answer = Some(Answer { asked, took, cost, outcome });
         state.last_took = Some(took);
     }
 

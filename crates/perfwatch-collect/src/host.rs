@@ -241,6 +241,17 @@ impl Host {
         Some(namespace("1")? == namespace("self")?)
     }
 
+    /// File descriptors that this process has open. Linux before 6.2 does not say it in the directory's size: they are counted.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn descriptors(&self) -> Option<u64> {
+        let dir = self.roots.procfs.join("self/fd");
+        match fs::metadata(&dir).ok()?.len() {
+            // The one that reads the directory is not counted.
+            0 => Some((fs::read_dir(dir).ok()?.count() as u64).saturating_sub(1)),
+            open => Some(open),
+        }
+    }
+
     /// A socket that lists sockets. None where there is no kernel to ask, only its files.
     pub fn sock_diag(&self) -> Option<SockDiag> {
         self.live.then(SockDiag::default)

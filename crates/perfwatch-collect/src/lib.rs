@@ -20,6 +20,7 @@ pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
 pub mod options;
+pub mod own;
 pub mod perf;
 pub mod pmu;
 pub mod power;
@@ -28,6 +29,8 @@ pub mod resctrl;
 pub mod rows;
 pub mod sampler;
 
+mod budget;
+mod cost;
 mod duty;
 mod errand;
 mod hardware;

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
+use perfwatch_metrics::own::CollectorCost;
 use perfwatch_metrics::perf::PerfEvents;
 use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
+use crate::budget::Budget;
 use crate::collector::{Collected, Collector, Report, Tracker};
+use crate::cost::Cost;
 use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::duty::{self, Batch, Duty};
@@ -23,6 +26,7 @@ use crate::memory::Memory;
 use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
 use crate::options::Options;
+use crate::own::Own;
 use crate::perf::{self, Perf};
 use crate::power::Power;
 use crate::rate::thousandths;
@@ -34,7 +38,7 @@ const SHORTEST_DEADLINE: Duration = Duration::from_millis(250);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// One point in time at which to sample.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
     /// Counted from 0 when sampling began; ticks that were missed or slept through count.
     pub number: u64,
@@ -95,6 +99,7 @@ struct Sampler {
     collectors: Collectors,
     /// How counters are read, and at what interval.
     perf_by: Option<(perf::Settings, Duration)>,
+    budget: Budget,
     since: BTreeMap<String, (State, Timestamp)>,
 }
 
@@ -120,13 +125,17 @@ macro_rules! collectors {
                 $(ask::<$collector>(&mut self.$section, host, options);)+
             }
 
-            fn errands(&self) -> Vec<Arc<dyn Errand>> {
-                let all = [$(errand(&self.$section),)+ $(errand(&self.$other),)+];
-                all.into_iter().flatten().collect()
+            /// Those whose turn it is.
+            fn errands(&self, turn: impl Fn(&str) -> bool) -> Vec<Arc<dyn Errand>> {
+                let all = [
+                    $((<$collector>::NAME, errand(&self.$section)),)+
+                    $((<$by_hand>::NAME, errand(&self.$other)),)+
+                ];
+                all.into_iter().filter(|(name, _)| turn(name)).filter_map(|(_, errand)| errand).collect()
             }
 
             /// The snapshot of what came back for a tick.
-            fn snapshot(&self, tick: &Tick, began: Instant, host: HostInfo, history: &mut History) -> Snapshot {
+            fn snapshot(&self, tick: &Tick, began: Instant, host: HostInfo, history: &mut History<'_>) -> Snapshot {
                 $(let $section = history.section(<$collector>::NAME, outcome(&self.$section, began));)+
                 $(let $other = history.section(<$by_hand>::NAME, outcome(&self.$other, began));)+
                 Snapshot {
@@ -152,7 +161,8 @@ collectors! {
     kernel: Kernel,
     power: Power,
     memory_bandwidth: MemoryBandwidth,
-    resctrl: Resctrl;
+    resctrl: Resctrl,
+    own: Own;
     perf_events: Perf
 }
 
@@ -171,6 +181,7 @@ impl Sampler {
             began: Instant::now(),
             collectors: Collectors::default(),
             perf_by: None,
+            budget: Budget::default(),
             since: BTreeMap::new(),
         }
     }
@@ -185,7 +196,7 @@ impl Sampler {
         let patience = (self.tick.interval / 2).clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
         Batch {
             errands: self.host.errands().wanted(),
-            awaited: self.collectors.errands(),
+            awaited: self.collectors.errands(|name| self.budget.is_turn(name, self.tick.number)),
             deadline: self.began + patience,
         }
     }
@@ -213,10 +224,22 @@ impl Sampler {
     /// The snapshot of what came back.
     fn end(&mut self) -> Snapshot {
         let earlier = std::mem::take(&mut self.since);
-        let mut history = History { earlier, now: BTreeMap::new(), timestamp: self.timestamp };
+        let mut history = History {
+            earlier,
+            now: BTreeMap::new(),
+            timestamp: self.timestamp,
+            tick: self.tick.number,
+            budget: &mut self.budget,
+            costs: BTreeMap::new(),
+        };
         let info = self.info.clone();
         let mut snapshot = self.collectors.snapshot(&self.tick, self.began, info, &mut history);
-        self.since = history.now;
+        let History { now, costs, .. } = history;
+        self.since = now;
+        if let Some(own) = &mut snapshot.own {
+            own.collectors = costs;
+        }
+        self.budget.tick(self.tick.options.cpu_percent, self.tick.interval);
         let status = &snapshot.status.perf_events;
         let unwanted = self.tick.options.disabled.contains(Perf::NAME);
         if !unwanted && !matches!(status.state, State::Ok | State::Late) {
@@ -256,10 +279,12 @@ enum Outcome<M> {
     Collected {
         collected: Collected<M>,
         duration: Duration,
+        cost: Cost,
     },
     Failed {
         error: Error,
         duration: Duration,
+        cost: Cost,
     },
     Panicked(String),
     /// Not there by the deadline; under way for so long.
@@ -271,16 +296,32 @@ enum Outcome<M> {
 fn outcome<M: Send + 'static>(asked: &Asked<M>, began: Instant) -> Outcome<M> {
     let Some(collector) = asked else { return Outcome::Disabled };
     match collector.take_since(began) {
-        Some(Answer { outcome: Ok(Ok(collected)), took, .. }) => {
-            Outcome::Collected { collected, duration: took }
+        Some(Answer { outcome: Ok(Ok(collected)), took, cost, .. }) => {
+            Outcome::Collected { collected, duration: took, cost }
         }
-        Some(Answer { outcome: Ok(Err(error)), took, .. }) => {
-            Outcome::Failed { error, duration: took }
+        Some(Answer { outcome: Ok(Err(error)), took, cost, .. }) => {
+            Outcome::Failed { error, duration: took, cost }
         }
         Some(Answer { outcome: Err(panic), .. }) => Outcome::Panicked(panic),
         None => Outcome::Late(
             collector.late_since().map_or_else(|| began.elapsed(), |since| since.elapsed()),
         ),
+    }
+}
+
+/// What a collector took, as it is told.
+fn cost<M>(outcome: &Outcome<M>) -> CollectorCost {
+    let (duration, cost) = match outcome {
+        Outcome::Collected { duration, cost, .. } | Outcome::Failed { duration, cost, .. } => {
+            (Some(*duration), Some(*cost))
+        }
+        Outcome::Panicked(_) | Outcome::Late(_) | Outcome::Disabled => (None, None),
+    };
+    CollectorCost {
+        duration_ms: duration.map(milliseconds),
+        cpu_ms: cost.map(|cost| milliseconds(cost.cpu)),
+        read_bytes: cost.map(|cost| cost.read_bytes),
+        late: matches!(outcome, Outcome::Late(_)),
     }
 }
 
@@ -304,17 +345,37 @@ fn milliseconds(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1000.0)
 }
 
-/// Since when each section and part is in its state.
-struct History {
+/// Since when each section and part is in its state, and what each cost.
+struct History<'b> {
     earlier: BTreeMap<String, (State, Timestamp)>,
     now: BTreeMap<String, (State, Timestamp)>,
     timestamp: Timestamp,
+    tick: u64,
+    budget: &'b mut Budget,
+    costs: BTreeMap<String, CollectorCost>,
 }
 
-impl History {
+impl History<'_> {
     fn section<M>(&mut self, name: &'static str, outcome: Outcome<M>) -> (Option<M>, Section) {
+        let every_ticks = Some(self.budget.pace(name)).filter(|pace| *pace > 1);
+        let (metrics, section) = match (outcome, every_ticks) {
+            (Outcome::Disabled, _) => (None, self.disabled(name, "switched off by the settings")),
+            (_, Some(pace)) if !self.budget.is_turn(name, self.tick) => {
+                let reason = format!(
+                    "collected at every {pace}th tick, for it costs more than its share of budget.cpu_percent"
+                );
+                (None, self.missing(name, State::Paced, reason, None, None))
+            }
+            (outcome, _) => self.outcome(name, outcome),
+        };
+        (metrics, Section { every_ticks, ..section })
+    }
+
+    fn outcome<M>(&mut self, name: &'static str, outcome: Outcome<M>) -> (Option<M>, Section) {
+        self.costs.insert(name.to_owned(), cost(&outcome));
         match outcome {
-            Outcome::Collected { collected, duration } => {
+            Outcome::Collected { collected, duration, cost } => {
+                self.budget.spend(name, cost.cpu);
                 let Collected { report, elapsed } = collected;
                 let Report { metrics, problems, truncated } = report;
                 let parts = problems.into_iter().map(|problem| self.part(name, problem)).collect();
@@ -327,12 +388,13 @@ impl History {
                     since,
                     duration_ms,
                     elapsed_ms: elapsed.map(milliseconds),
+                    every_ticks: None,
                     truncated,
                     parts,
                 };
                 (Some(metrics), section)
             }
-            Outcome::Failed { error, duration } => {
+            Outcome::Failed { error, duration, .. } => {
                 let duration_ms = Some(milliseconds(duration));
                 (
                     None,
@@ -372,6 +434,7 @@ impl History {
             since,
             duration_ms,
             elapsed_ms: None,
+            every_ticks: None,
             truncated: false,
             parts: BTreeMap::new(),
         }
@@ -398,6 +461,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::cost::thread_cpu_time;
 
     fn tick(number: u64) -> Tick {
         let (interval, lateness) = (Duration::from_millis(500), Duration::ZERO);
@@ -554,6 +618,37 @@ mod tests {
             sampler.end().status.memory.state
         });
         assert_eq!(states, [State::Unavailable, State::Disabled, State::Unavailable]);
+    }
+
+    #[test]
+    fn a_collector_beyond_its_share_is_run_less_often_and_says_so() {
+        const BURN: Duration = Duration::from_millis(2);
+        let mut sampler = sampler();
+        sampler.collectors.memory = Some(Slow::new(|| {
+            let before = thread_cpu_time();
+            while thread_cpu_time().saturating_sub(before) < BURN {}
+            Ok(Collected { report: memory(), elapsed: None })
+        }));
+        // Half a millisecond at a tick, of which the others take next to nothing.
+        let options = Arc::new(Options { cpu_percent: Some(0.1), ..Options::default() });
+        let snapshots: Vec<_> = (0..36)
+            .map(|number| {
+                let options = Arc::clone(&options);
+                let batch = sampler.begin(Tick { options, ..tick(number) });
+                batch.awaited.iter().for_each(|errand| errand.run());
+                sampler.end()
+            })
+            .collect();
+        let (first, later) = snapshots.split_at(12);
+        assert!(first.iter().all(|snapshot| snapshot.status.memory.every_ticks.is_none()));
+        for snapshot in later {
+            let section = &snapshot.status.memory;
+            let pace = section.every_ticks.unwrap();
+            assert!(pace >= 4, "{pace}");
+            let state = if snapshot.tick % pace == 0 { State::Ok } else { State::Paced };
+            assert_eq!((section.state, snapshot.memory.is_some()), (state, state == State::Ok));
+            assert_eq!(snapshot.status.cpu.every_ticks, None);
+        }
     }
 
     #[test]

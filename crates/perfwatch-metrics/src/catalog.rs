@@ -23,6 +23,7 @@ use crate::network::{
     ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetMetrics, TcpMetrics,
     UdpMetrics,
 };
+use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
 use crate::resctrl::MonitorMetrics;
@@ -51,6 +52,8 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         HostTraffic::DEFS,
         SocketTraffic::DEFS,
         MonitorMetrics::DEFS,
+        OwnProcess::DEFS,
+        CollectorCost::DEFS,
     ]
     .into_iter()
     .flatten()
@@ -571,7 +574,7 @@ mod tests {
                     Unit::FaultsPerSecond
                 }
                 "running_pct" => Unit::Percent,
-                "available" | "link_up" | "clock_synchronized" => Unit::Flag,
+                "available" | "late" | "link_up" | "clock_synchronized" => Unit::Flag,
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
@@ -587,6 +590,7 @@ mod tests {
                     if of_packets { Unit::PacketsPerSecond } else { Unit::EventsPerSecond }
                 }
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
+                "store_bytes_per_sample" => Unit::Bytes,
                 _ if name.ends_with("_us") => Unit::Microseconds,
                 _ if name.ends_with("_ms") => Unit::Milliseconds,
                 _ if name.ends_with("_seconds") => Unit::Seconds,

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
+pub mod own;
 pub mod perf;
 pub mod power;
 pub mod resctrl;

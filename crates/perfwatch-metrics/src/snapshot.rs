@@ -15,13 +15,15 @@ use crate::kernel::KernelMetrics;
 use crate::memory::MemoryMetrics;
 use crate::memory_bandwidth::MemoryBandwidthMetrics;
 use crate::network::NetworkMetrics;
+use crate::own::OwnMetrics;
 use crate::perf::PerfEvents;
 use crate::power::PowerMetrics;
 use crate::resctrl::ResctrlMetrics;
 
-/// Makes of the list of sections the snapshot and the status, which have a field for each.
+/// Makes of the list of sections the snapshot and the status, which have a field for each. What its name in the JSON
+/// cannot be in Rust stands behind `as`.
 macro_rules! sections {
-    ($( $(#[doc = $doc:literal])+ $section:ident: $metrics:ty, )+) => {
+    ($( $(#[doc = $doc:literal])+ $section:ident $(as $name:literal)?: $metrics:ty, )+) => {
         /// Everything that was measured at one tick. Made once, never changed.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         pub struct Snapshot {
@@ -39,6 +41,7 @@ macro_rules! sections {
                 $(#[doc = $doc])+
                 ///
                 /// Null as its status says.
+                $(#[serde(rename = $name)])?
                 pub $section: Option<$metrics>,
             )+
             /// How each section came about.
@@ -61,6 +64,7 @@ macro_rules! sections {
         pub struct Status {
             $(
                 $(#[doc = $doc])+
+                $(#[serde(rename = $name)])?
                 pub $section: Section,
             )+
         }
@@ -68,10 +72,12 @@ macro_rules! sections {
         impl Status {
             /// The sections by name, in the order of the snapshot.
             pub fn sections(&self) -> impl Iterator<Item = (&'static str, &Section)> {
-                [$((stringify!($section), &self.$section)),+].into_iter()
+                [$((sections!(@name $section $($name)?), &self.$section)),+].into_iter()
             }
         }
     };
+    (@name $section:ident $name:literal) => { $name };
+    (@name $section:ident) => { stringify!($section) };
 }
 
 sections! {
@@ -93,6 +99,8 @@ sections! {
     memory_bandwidth: MemoryBandwidthMetrics,
     /// Cache and memory bandwidth by group of tasks.
     resctrl: ResctrlMetrics,
+    /// PerfWatch itself.
+    own as "self": OwnMetrics,
 }
 
 impl Snapshot {
@@ -144,6 +152,9 @@ pub struct Section {
     /// Time between this reading and the one before, to the microsecond: what rates are divided by. Null when there is
     /// none before.
     pub elapsed_ms: Option<f64>,
+    /// It is collected at every so many ticks, for it costs more than its share of `budget.cpu_percent`. Null when at every
+    /// one.
+    pub every_ticks: Option<u64>,
     /// True when there was more than PerfWatch's limits allow, and the rest was summed up as "all others".
     pub truncated: bool,
     /// The parts that are missing or old, by their path below the section: `partitions./mnt/backup`.
@@ -179,6 +190,8 @@ pub enum State {
     Late,
     /// Not asked for.
     Disabled,
+    /// Not asked for at this tick, as [`Section::every_ticks`] says.
+    Paced,
 }
 
 impl State {
@@ -191,6 +204,7 @@ impl State {
             Self::Unavailable => "unavailable",
             Self::Late => "late",
             Self::Disabled => "disabled",
+            Self::Paced => "paced",
         }
     }
 }

@@ -96,6 +96,10 @@ pub struct Health {
     pub lost_rows: u64,
     /// Series of the newest row that were left out because there were too many.
     pub left_out_series: usize,
+    /// Bytes of the files of rows, as of the last commit.
+    pub bytes: u64,
+    /// Bytes of the newest block of single rows, and how many it has. None before the first is made.
+    pub block: Option<(u64, u64)>,
 }
 
 /// Rows and events in memory. One per store.
@@ -263,11 +267,17 @@ impl Recent {
         self.changed.notify_all();
     }
 
-    /// Says that rows up to this one are in blocks.
-    pub(crate) fn sealed(&self, seq: u64) {
+    /// Says that rows up to this one are in blocks, of which the newest has so many bytes and rows.
+    pub(crate) fn sealed(&self, seq: u64, block: (u64, u64)) {
         let mut state = self.lock();
         state.sealed_seq = seq;
+        state.health.block = Some(block);
         state.trim();
+    }
+
+    /// Says how much there is.
+    pub(crate) fn sized(&self, bytes: u64) {
+        self.lock().health.bytes = bytes;
     }
 
     /// Says whether writing works.

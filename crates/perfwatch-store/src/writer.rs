@@ -86,6 +86,7 @@ impl Writer {
             let kept = options.map_or(Ok(()), |options| self.keep(options));
             let done = packed.and_then(|()| self.work()).and(kept);
             retry = done.is_err().then_some(RETRY);
+            self.recent.sized(self.known_bytes());
             self.recent.report(done.err().map(|error| error.to_string()));
             if stopping {
                 return true;
@@ -94,6 +95,15 @@ impl Writer {
                 return false;
             }
         }
+    }
+
+    /// Bytes of the files that it keeps in mind.
+    fn known_bytes(&self) -> u64 {
+        let of_tier = |tier: &TierFiles| {
+            let open = [&tier.hot, &tier.segment].into_iter().flatten().map(Output::length);
+            open.chain(tier.segments.values().map(|segment| segment.bytes)).sum::<u64>()
+        };
+        self.tiers.iter().map(of_tier).sum()
     }
 
     /// Keeps to other limits from now on.
@@ -205,7 +215,7 @@ impl Writer {
         let last = block.head.last_seq;
         self.append_block(0, &block)?;
         self.tier(0).reaches = last;
-        self.recent.sealed(last);
+        self.recent.sealed(last, (block.body.len() as u64, block.rows() as u64));
         self.remove_hot(0, last);
         if self.caught_up {
             self.caught_up = false;

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
 use crate::config::{
-    ByteCount, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides, SETTINGS, duration,
+    ByteCount, CpuPercent, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides, SETTINGS,
+    duration,
 };
 use crate::history::Threshold;
 use crate::selector::Selector;
@@ -416,6 +417,14 @@ pub(crate) struct Overrides {
     /// Most bytes of history
     #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
     pub(crate) max_bytes: Option<ByteCount>,
+    /// Share of one CPU that collecting may take, in percent [default: 0.5]
+    #[arg(
+        long = "budget.cpu-percent",
+        global = true,
+        value_name = "PERCENT",
+        env = "PERFWATCH_BUDGET_CPU_PERCENT"
+    )]
+    pub(crate) budget_cpu_percent: Option<CpuPercent>,
     /// Whether GET /metrics has node_exporter's names [default: true]
     #[arg(
         long = "metrics.node-names",

@@ -152,6 +152,7 @@ struct File {
     http: Http,
     collectors: Collectors,
     perf: perf::Perf,
+    budget: Budget,
     metrics: Metrics,
     path: FilePaths,
     storage: Storage,
@@ -161,9 +162,11 @@ impl File {
     fn collect(&self, overrides: &Overrides) -> Collect {
         let is_off = |(_, wanted): &(&String, &bool)| !**wanted;
         let off = self.collectors.0.iter().filter(is_off);
+        let cpu = overrides.budget_cpu_percent.or(self.budget.cpu_percent).unwrap_or_default();
         Collect {
             disabled: off.map(|(name, _)| name.clone()).collect(),
             perf: self.perf.settings(&overrides.perf),
+            cpu_percent: Some(cpu.0),
         }
     }
 }
@@ -196,6 +199,55 @@ struct Http {
 struct Tls {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Budget {
+    cpu_percent: Option<CpuPercent>,
+}
+
+/// Share of one CPU: 0.01 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "NumberOrText")]
+pub(crate) struct CpuPercent(f64);
+
+impl Default for CpuPercent {
+    fn default() -> Self {
+        Self(0.5)
+    }
+}
+
+impl FromStr for CpuPercent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text.parse::<f64>().map_err(|_| format!("`{text}` is not a number"))?;
+        if (0.01..=100.0).contains(&percent) {
+            Ok(Self(percent))
+        } else {
+            Err(format!("`{text}` is not between 0.01 and 100"))
+        }
+    }
+}
+
+/// A number, in quotes or not.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(f64),
+    Text(String),
+}
+
+impl TryFrom<NumberOrText> for CpuPercent {
+    type Error = String;
+
+    fn try_from(value: NumberOrText) -> Result<Self, String> {
+        match value {
+            NumberOrText::Number(number) => number.to_string().parse(),
+            NumberOrText::Text(text) => text.parse(),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

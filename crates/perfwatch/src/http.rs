@@ -33,6 +33,7 @@ use perfwatch_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::audience::Audience;
 use crate::bus::Latest;
 use crate::config::LiveSettings;
 use status::Watched;
@@ -41,9 +42,6 @@ pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
 pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
 pub(crate) use tls::{Tls, TlsFiles};
-
-/// Most WebSocket clients at a time. One more is refused with 503.
-const MAX_LIVE_CLIENTS: u32 = 1024;
 
 /// Most questions about history that are answered at a time. The others wait for their turn.
 pub(crate) const MAX_QUESTIONS: usize = 2;
@@ -56,7 +54,7 @@ pub(crate) struct AppState {
     watched: Arc<Watched>,
     access: Arc<Access>,
     site: Arc<Site>,
-    live_clients: Arc<Semaphore>,
+    audience: Arc<Audience>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
 }
@@ -69,6 +67,7 @@ impl AppState {
         host: Arc<Host>,
         store: Arc<Store>,
         access: Arc<Access>,
+        audience: Arc<Audience>,
         site: Site,
     ) -> Self {
         Self {
@@ -77,21 +76,10 @@ impl AppState {
             watched: Arc::new(Watched::new(host)),
             access,
             site: Arc::new(site),
-            live_clients: Arc::new(Semaphore::new(MAX_LIVE_CLIENTS as usize)),
+            audience,
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
         }
-    }
-
-    /// Live streams that are open.
-    fn live_streams(&self) -> u64 {
-        (MAX_LIVE_CLIENTS as usize).saturating_sub(self.live_clients.available_permits()) as u64
-    }
-
-    /// Waits until every live stream has ended.
-    pub(crate) async fn live_streams_end(&self) {
-        // The semaphore is never closed.
-        let _ = self.live_clients.acquire_many(MAX_LIVE_CLIENTS).await;
     }
 }
 

@@ -18,6 +18,11 @@ pub(crate) struct Change {
     pub(crate) reason: String,
 }
 
+/// Whether it is a part of the section.
+fn is_part(part: &str, section: &str) -> bool {
+    part.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// What was missing at the last tick.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
@@ -30,7 +35,17 @@ impl Journal {
         let mut changes = Vec::new();
         let mut missing = BTreeMap::new();
         for (name, section) in status.sections() {
-            if !matches!(section.state, State::Ok | State::Disabled) {
+            if let Some(pace) = section.every_ticks {
+                let reason =
+                    format!("collected at every {pace}th tick, to stay within budget.cpu_percent");
+                changes.extend(self.begins(name, State::Paced, &reason));
+                missing.insert(name.to_owned(), State::Paced);
+                if section.state == State::Paced {
+                    // What was missing in it is not there yet.
+                    let parts = self.missing.iter().filter(|(part, _)| is_part(part, name));
+                    missing.extend(parts.map(|(part, state)| (part.clone(), *state)));
+                }
+            } else if !matches!(section.state, State::Ok | State::Disabled) {
                 let reason = section.reason.as_deref().unwrap_or_default();
                 changes.extend(self.begins(name, section.state, reason));
                 missing.insert(name.to_owned(), section.state);

@@ -1,6 +1,7 @@
 //! The program: command line, configuration, HTTP and WebSocket, and the wiring between them.
 
 mod access;
+mod audience;
 mod bus;
 mod cli;
 mod commands;

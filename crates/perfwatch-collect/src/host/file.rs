@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{MAX_FILE_BYTES, in_file};
+use crate::cost;
 use crate::error::{Error, Malformed};
 
 /// First size of a buffer: most files of /proc fit.
@@ -89,7 +90,10 @@ impl KernelFile {
             }
             let free = self.buffer.get_mut(length..).unwrap_or_default();
             match file.read_at(free, length as u64) {
-                Ok(0) => return Ok(length),
+                Ok(0) => {
+                    cost::note_read(length);
+                    return Ok(length);
+                }
                 Ok(read) => length = length.saturating_add(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

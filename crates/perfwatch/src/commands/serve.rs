@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
+use perfwatch_metrics::own::OwnProcess;
 use perfwatch_store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use crate::access::{Access, MAX_HASHES};
+use crate::audience::Audience;
 use crate::bus::{Latest, Publisher};
 use crate::config::{Configuration, Listen, LiveSettings, Settings};
 use crate::exposure;
@@ -70,7 +72,8 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(settings.roots.clone()));
     let store = open_store(settings)?;
     let notify = Notify::from_env();
-    let (sampling, latest) = start_sampling(settings, &host, &store, notify.clone())?;
+    let audience = Audience::new();
+    let (sampling, latest) = start_sampling(settings, &host, &store, &audience, notify.clone())?;
     let access = Access::start(&settings.data_dir()?, settings.words.no_auth);
     let access = access.context("starting a thread for the accounts")?;
     let interval_ms = settings.interval.as_millis() as u64;
@@ -98,6 +101,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         Arc::clone(&host),
         store_for_routes,
         access,
+        Arc::clone(&audience),
         site,
     );
     let (stop, stopping) = watch::channel(false);
@@ -118,7 +122,7 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     };
     let router = http::router(state.clone());
     let ((), told) = tokio::join!(http::serve(listeners, tls, router, stopping), stopped);
-    if timeout(STREAMS_DEADLINE, state.live_streams_end()).await.is_err() {
+    if timeout(STREAMS_DEADLINE, audience.leaves()).await.is_err() {
         debug!("some live streams did not end in time");
     }
     store.event(lifecycle::stopped(told.as_ref().copied().unwrap_or("sampling ended by itself")));
@@ -200,13 +204,18 @@ fn start_sampling(
     settings: &Settings,
     host: &Arc<Host>,
     store: &Arc<Store>,
+    audience: &Arc<Audience>,
     notify: Notify,
 ) -> anyhow::Result<(mpsc::Sender<Pace>, Latest)> {
     let (running, changes) = mpsc::channel();
     let mut ticker = Ticker::new(pace(settings), changes);
     let (mut publisher, latest) = Publisher::new();
     let (mut journal, mut recorder) = (Journal::default(), Recorder::new(Arc::clone(store)));
-    let publish = move |snapshot: Snapshot| {
+    let (store, audience) = (Arc::clone(store), Arc::clone(audience));
+    let publish = move |mut snapshot: Snapshot| {
+        if let Some(own) = &mut snapshot.own {
+            complete(&mut own.process, &store, &audience);
+        }
         let changes = journal.note(&snapshot.status);
         recorder.changes(snapshot.timestamp, &changes);
         recorder.record(&snapshot);
@@ -221,6 +230,16 @@ fn start_sampling(
     };
     sampler::start(host, move || ticker.next(), publish).context("starting to sample")?;
     Ok((running, latest))
+}
+
+/// Adds what only the program knows of itself.
+fn complete(own: &mut OwnProcess, store: &Store, audience: &Audience) {
+    let health = store.health();
+    own.clients = Some(audience.size());
+    own.frames_skipped = Some(audience.frames_skipped());
+    own.store_bytes = Some(health.bytes).filter(|bytes| *bytes > 0);
+    own.store_bytes_per_sample =
+        health.block.map(|(bytes, rows)| (bytes as f64 / rows as f64 * 1000.0).round() / 1000.0);
 }
 
 /// Returns when nothing samples any more.

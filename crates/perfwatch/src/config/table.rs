@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Text,
     /// `all`, or a list such as `0-3,8`.
     Cpus,
+    /// Hundredths of something.
+    Percent,
     /// Texts; in the file an array.
     List,
 }
@@ -68,7 +70,7 @@ impl Setting {
     pub(crate) fn line(&self) -> String {
         let (Fallback::Value(value) | Fallback::Otherwise(value)) = self.fallback;
         match self.kind {
-            Kind::Bool => format!("{} = {value}", self.key),
+            Kind::Bool | Kind::Percent => format!("{} = {value}", self.key),
             Kind::List => format!("{} = [{value}]", self.key),
             _ => format!("{} = \"{value}\"", self.key),
         }
@@ -149,6 +151,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "By what means: the system call perf_event_open, or the program `perf stat`.",
     )
     .argument("perf_source")
+    .live(),
+    Setting::collector("collectors.self", "Whether to collect what PerfWatch itself takes."),
+    Setting::new(
+        "budget.cpu_percent",
+        Kind::Percent,
+        "0.5",
+        "Share of one CPU, in percent, that collecting may take. A collector that exceeds its share of it is run less often. 0.01 to 100.",
+    )
+    .argument("budget_cpu_percent")
     .live(),
     Setting::new(
         "metrics.node_names",

@@ -69,7 +69,7 @@ pub(crate) async fn upgrade(
                 .into_response();
         }
     };
-    let Ok(permit) = state.live_clients.clone().try_acquire_owned() else {
+    let Some(permit) = state.audience.join() else {
         return Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-clients",
@@ -132,7 +132,7 @@ struct Client {
 
 impl Client {
     async fn serve(&mut self, state: AppState) -> Result<(), End> {
-        let AppState { mut latest, settings, .. } = state;
+        let AppState { mut latest, settings, audience, .. } = state;
         let mut settings = settings.subscribe();
         let mut sample_interval = settings.borrow_and_update().interval;
         self.send(hello(&latest, sample_interval)).await?;
@@ -149,6 +149,7 @@ impl Client {
                     if let Some(frame) = frame {
                         let missed = self.last_seq.map_or(0, |last| frame.seq.saturating_sub(last).saturating_sub(1));
                         self.last_seq = Some(frame.seq);
+                        audience.skipped(missed);
                         self.send(Message::Text(frame.message(missed))).await?;
                     }
                 }

@@ -46,6 +46,8 @@ mod shapes {
         duration_ms: Option<f64>,
         /// Time between this reading and the one before. Null when there is none before.
         elapsed_ms: Option<f64>,
+        /// It is collected at every so many ticks, to stay within `budget.cpu_percent`. Null when at every one.
+        every_ticks: Option<u64>,
         /// Whether there was more than the limits allow.
         truncated: bool,
         /// The parts that are missing or old, by their path below the section.
@@ -73,6 +75,7 @@ mod shapes {
         Unavailable,
         Late,
         Disabled,
+        Paced,
     }
 
     /// A metric, described.

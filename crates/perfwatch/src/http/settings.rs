@@ -64,6 +64,7 @@ impl From<Described> for Setting {
             Kind::Choice(words) => ("choice", Some(words)),
             Kind::Text | Kind::List => ("text", None),
             Kind::Cpus => ("cpus", None),
+            Kind::Percent => ("percent", None),
         };
         let applies = if setting.is_live { Applies::Now } else { Applies::Restart };
         let (key, help) = (setting.key, setting.help);

@@ -153,7 +153,7 @@ fn look(state: &AppState, connections: usize) -> Status {
             .collect(),
         footprint,
         store: store(state),
-        clients: Clients { live: state.live_streams(), connections: connections as u64 },
+        clients: Clients { live: state.audience.size(), connections: connections as u64 },
         capabilities: snapshot
             .map(|snapshot| capabilities(&snapshot.status, &watched.host))
             .unwrap_or_default()

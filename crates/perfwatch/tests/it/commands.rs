@@ -9,56 +9,61 @@ use serde_json::Value;
 
 use crate::process::{Running, Server, fixture, perfwatch, skipped, stdout};
 
-/// The ids of all values in a JSON object, without the keys that vary from host to host.
-fn ids(snapshot: &Value) -> BTreeSet<String> {
-    fn walk(value: &Value, path: &str, ids: &mut BTreeSet<String>) {
-        let Value::Object(fields) = value else {
-            ids.insert(path.to_owned());
-            return;
-        };
-        let varying = matches!(
-            path,
-            "network.interfaces" | "disk.devices" | "disk.partitions" | "perf_events.events"
-        );
-        if path == "perf_events.running_pct" {
-            ids.insert(path.to_owned());
-            return;
-        }
-        for (name, value) in fields {
-            match value {
-                Value::Object(object) if varying => {
-                    ids.extend(object.keys().map(|field| format!("{path}.{field}")));
+/// The ids of a snapshot's fields, by the list of all: what is not in it on the way to an id is the name of an object, such as an
+/// interface.
+fn ids(snapshot: &Value, golden: &BTreeSet<&str>) -> BTreeSet<String> {
+    fn walk(value: &Value, path: &str, golden: &BTreeSet<&str>, ids: &mut BTreeSet<String>) {
+        let leads_on = |path: &str| golden.iter().any(|id| id.starts_with(&format!("{path}.")));
+        match value {
+            Value::Object(fields) if !golden.contains(path) => {
+                for (name, value) in fields {
+                    let below = format!("{path}.{name}");
+                    let is_field = golden.contains(&*below) || leads_on(&below);
+                    match value {
+                        Value::Object(_) if !is_field => walk(value, path, golden, ids),
+                        _ => walk(value, &below, golden, ids),
+                    }
                 }
-                _ => walk(value, &format!("{path}.{name}"), ids),
             }
+            _ => drop(ids.insert(path.to_owned())),
         }
     }
     let mut ids = BTreeSet::new();
-    let sections = ["cpu", "memory", "network", "disk", "perf_events"].iter().chain(&MAYBE);
-    for section in sections.filter(|section| !snapshot[section].is_null()) {
-        walk(&snapshot[section], section, &mut ids);
+    for (section, value) in snapshot.as_object().unwrap() {
+        if golden.iter().any(|id| id.split('.').next() == Some(section)) {
+            walk(value, section, golden, &mut ids);
+        }
     }
     ids
 }
 
-/// Sections of hardware that a host may not have.
+/// What a host may not have: sections, and objects in them.
 const MAYBE: [&str; 3] = ["power", "memory_bandwidth", "resctrl"];
 
 #[test]
-fn a_snapshot_holds_every_metric_of_the_specification_by_its_name() {
+fn a_snapshot_holds_every_metric_by_its_name() {
     let snapshot: Value =
         serde_json::from_str(&stdout(perfwatch().args(["snapshot", "--json"]))).unwrap();
-    let absent = |section: &str| MAYBE.contains(&section) && snapshot[section].is_null();
     if snapshot["perf_events"]["derived"].is_null() {
         return skipped("every metric of a snapshot", &snapshot["perf_events"]["error"]);
     }
-    let golden = include_str!("../../../perfwatch-metrics/golden_ids.txt")
-        .lines()
-        .filter(|id| !absent(id.split('.').next().unwrap()))
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(ids(&snapshot), golden);
-    for section in MAYBE.iter().filter(|section| absent(section)) {
+    let golden: BTreeSet<_> =
+        include_str!("../../../perfwatch-metrics/golden_ids.txt").lines().collect();
+    let ids = ids(&snapshot, &golden);
+    let may_lack = |id: &str| {
+        MAYBE.iter().any(|maybe| {
+            let absent = maybe.split('.').fold(&snapshot, |value, name| &value[name]);
+            let is_empty = absent.is_null() || absent.as_object().is_some_and(|all| all.is_empty());
+            is_empty && id.strip_prefix(maybe).is_some_and(|rest| rest.starts_with('.'))
+        })
+    };
+    let missing: Vec<_> = golden.iter().filter(|id| !ids.contains(**id) && !may_lack(id)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let absent = |id: &&String| MAYBE.contains(&id.as_str()) && snapshot[id.as_str()].is_null();
+    let unknown: Vec<_> =
+        ids.iter().filter(|id| !golden.contains(id.as_str()) && !absent(id)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    for section in MAYBE.iter().filter(|section| snapshot[section].is_null()) {
         let state = &snapshot["status"][section]["state"];
         assert!(["unavailable", "denied"].map(Value::from).contains(state), "{section}: {state}");
         assert!(snapshot["status"][section]["reason"].is_string(), "{section}");

@@ -15,6 +15,7 @@ mod history;
 mod http;
 mod live;
 mod memory;
+mod own;
 mod package;
 mod parity;
 mod perf;

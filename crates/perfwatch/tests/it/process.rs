@@ -19,6 +19,8 @@ pub(crate) fn perfwatch() -> Command {
             command.env_remove(name);
         }
     }
+    // A debug build on a busy machine takes more than the default grants.
+    command.env("PERFWATCH_BUDGET_CPU_PERCENT", "100");
     command
 }
 
@@ -26,8 +28,11 @@ pub(crate) fn perfwatch() -> Command {
 pub(crate) fn perfwatch_under(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).arg(env!("CARGO_BIN_EXE_perfwatch"));
-    for (name, _) in perfwatch().get_envs() {
-        command.env_remove(name);
+    for (name, value) in perfwatch().get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     command
 }
