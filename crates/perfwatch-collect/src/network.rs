@@ -530,7 +530,7 @@ mod tests {
         let before = &before.interfaces[0];
         let usage = |sent, duplex, is_limit| {
             let mut now = InterfaceReading { name: "eth0".to_owned(), ..InterfaceReading::default() };
-            (now.receive[0], now.transmit[0]) = (200, 8 + sent);
+            (now.receive[0], now.transmit[0]) = (200, 8_u64 + sent);
             let files =
                 LinkFiles { bytes_per_second: Some(1000), duplex, is_limit, ..LinkFiles::default() };
             let link = Link { up: true, files, ..Link::default() };
