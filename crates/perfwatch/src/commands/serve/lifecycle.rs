@@ -128,3 +128,45 @@ fn booted(now: Timestamp) -> Timestamp {
 pub(crate) fn stopped(reason: &str) -> Event {
     event(Timestamp::now(), "stop", &json!({ "reason": reason }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(detail: &Value) -> Event {
+        event(Timestamp::UNIX_EPOCH, "start", detail)
+    }
+
+    fn since(earlier: &[Event]) -> Vec<(String, Value)> {
+        let run = Run {
+            started: Timestamp::now(),
+            interval: Duration::from_secs(5),
+            boot_id: Some("b".to_owned()),
+            kernel: Some("6.2".to_owned()),
+        };
+        let detail = |event: &Event| serde_json::from_str(&event.detail).unwrap();
+        run.since(earlier).iter().map(|event| (event.kind.clone(), detail(event))).collect()
+    }
+
+    #[test]
+    fn what_changed_since_the_last_start_is_told() {
+        let version = env!("CARGO_PKG_VERSION");
+        let same = json!({ "version": version, "boot_id": "b", "kernel": "6.2" });
+        let other = json!({ "version": "0.0.1", "boot_id": "a", "kernel": "6.1" });
+        assert_eq!(since(&[start(&other), start(&same)]), []);
+        let told = since(&[start(&same), start(&other), stopped("SIGTERM")]);
+        let kinds: Vec<_> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, ["boot", "upgrade", "upgrade"]);
+        let at = told[0].1["at"].as_i64().unwrap();
+        assert!(at > 0 && at <= Timestamp::now().as_millisecond());
+        assert_eq!(told[1].1, json!({ "what": "kernel", "from": "6.1", "to": "6.2" }));
+        assert_eq!(told[2].1, json!({ "what": "perfwatch", "from": "0.0.1", "to": version }));
+    }
+
+    #[test]
+    fn what_was_not_said_is_not_guessed() {
+        assert_eq!(since(&[]), []);
+        let silent = json!({ "version": env!("CARGO_PKG_VERSION"), "boot_id": null });
+        assert_eq!(since(&[start(&silent), start(&json!("nonsense"))]), []);
+    }
+}
