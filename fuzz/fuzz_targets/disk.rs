@@ -15,8 +15,18 @@ fuzz_target!(|texts: (&[u8], &[u8])| {
     let _ = parse_diskstats(texts.1, &mut readings[1].devices);
     let report = Disk::derive(Some((&readings[0], Duration::from_secs(5))), &readings[1]);
     for device in report.metrics.devices.iter().flat_map(|devices| devices.values()) {
-        assert!(device.read_bytes_per_sec.is_none_or(|rate| rate >= 0.0));
-        assert!(device.read_latency_ms.is_none_or(|latency| latency >= 0.0));
+        for derived in [
+            device.read_bytes_per_sec,
+            device.read_latency_ms,
+            device.utilization_percent,
+            device.queue_depth,
+            device.writes_merged_per_sec,
+            device.discard_bytes_per_sec,
+            device.discard_latency_ms,
+            device.flush_latency_ms,
+        ] {
+            assert!(derived.is_none_or(|value| value >= 0.0));
+        }
     }
     assert!(report.metrics.devices.is_none_or(|devices| devices.len() <= MAX_DEVICES + 1));
 });

@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -32,26 +33,34 @@ use rustix::time::{ClockId, clock_gettime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What the collectors read at every tick. Mount tables are not among them: they are read when they change.
-const SOURCES: [&str; 18] = [
-    "stat",
-    "interrupts",
-    "cpuinfo",
-    "meminfo",
-    "vmstat",
-    "net/dev",
-    "net/sockstat",
-    "net/sockstat6",
-    "net/snmp",
-    "net/snmp6",
-    "net/netstat",
-    "net/softnet_stat",
-    "sys/net/netfilter/nf_conntrack_count",
-    "uptime",
-    "loadavg",
-    "sys/fs/file-nr",
-    "sys/kernel/random/entropy_avail",
-    "diskstats",
+const SECTIONS: [&str; 5] = ["cpu", "memory", "network", "kernel", "disk"];
+
+/// What the collectors read of /proc at every tick. Mount tables are not among them: they are read when they change.
+const PROCFS: [(&str, &str); 18] = [
+    ("cpu", "stat"),
+    ("cpu", "interrupts"),
+    ("cpu", "cpuinfo"),
+    ("memory", "meminfo"),
+    ("memory", "vmstat"),
+    ("network", "net/dev"),
+    ("network", "net/sockstat"),
+    ("network", "net/sockstat6"),
+    ("network", "net/snmp"),
+    ("network", "net/snmp6"),
+    ("network", "net/netstat"),
+    ("network", "net/softnet_stat"),
+    ("network", "sys/net/netfilter/nf_conntrack_count"),
+    ("kernel", "uptime"),
+    ("kernel", "loadavg"),
+    ("kernel", "sys/fs/file-nr"),
+    ("kernel", "sys/kernel/random/entropy_avail"),
+    ("disk", "diskstats"),
+];
+
+/// Of /sys: the directory, the directories in it that begin so and end in a number, and the files of each.
+const SYSFS: [(&str, &str, &str, &[&str]); 2] = [
+    ("memory", "devices/system/node", "node", &["meminfo", "numastat"]),
+    ("memory", "block", "zram", &["mm_stat"]),
 ];
 
 /// Between reads that find their caches used by others, as those of a server do.
@@ -70,21 +79,15 @@ fn main() -> Result<()> {
 fn cost_figures() -> Result<BTreeMap<String, f64>> {
     let host = || Arc::new(Host::new(Roots::default()));
     let mut figures = BTreeMap::new();
-    let mut sources = Floor::open();
+    let mut sources = Floor::open()?;
     figures.insert("floor".to_owned(), cpu_us(300, || sources.read_all()));
     let cold = || {
         std::thread::sleep(TICK);
         sources.read_all();
     };
     figures.insert("floor.paced".to_owned(), cpu_us(20, cold));
-    for (collector, files) in [
-        ("cpu", &SOURCES[..3]),
-        ("memory", &SOURCES[3..5]),
-        ("network", &SOURCES[5..13]),
-        ("kernel", &SOURCES[13..17]),
-        ("disk", &SOURCES[17..]),
-    ] {
-        figures.insert(format!("floor.{collector}"), cpu_us(300, || sources.read(files)));
+    for collector in SECTIONS {
+        figures.insert(format!("floor.{collector}"), cpu_us(300, || sources.read(collector)));
     }
     figures.insert("collect.cpu".to_owned(), collector_cost::<Cpu>(&host(), 300));
     figures.insert("collect.memory".to_owned(), collector_cost::<Memory>(&host(), 300));
@@ -151,38 +154,54 @@ fn cpu_time() -> Duration {
 
 /// The sources, read and thrown away.
 struct Floor {
-    files: BTreeMap<&'static str, File>,
+    /// The collector, where it is, and the file.
+    files: Vec<(&'static str, PathBuf, File)>,
     sock_diag: SockDiag,
     buffer: Vec<u8>,
 }
 
 impl Floor {
-    fn open() -> Self {
+    fn open() -> Result<Self> {
+        let procfs = |(of, file): &(&'static str, &str)| (*of, Path::new("/proc").join(file));
+        let mut sources: Vec<_> = PROCFS.iter().map(procfs).collect();
+        for (collector, directory, name, files) in SYSFS {
+            for entry in fs::read_dir(Path::new("/sys").join(directory)).into_iter().flatten() {
+                let place = entry?.path();
+                let found = place.file_name().and_then(OsStr::to_str).unwrap_or_default();
+                let number = found.strip_prefix(name).unwrap_or_default();
+                if number.parse::<u32>().is_ok() {
+                    sources.extend(files.iter().map(|file| (collector, place.join(file))));
+                }
+            }
+        }
         // A host may have no connection tracker, and no IPv6.
-        let open =
-            |source: &&'static str| Some((*source, File::open(Path::new("/proc").join(source)).ok()?));
-        let files = SOURCES.iter().filter_map(open).collect();
-        Self { files, sock_diag: SockDiag::default(), buffer: vec![0; 1 << 20] }
+        let open = |(of, path): (&'static str, PathBuf)| {
+            let file = File::open(&path).ok()?;
+            Some((of, path, file))
+        };
+        let files = sources.into_iter().filter_map(open).collect();
+        Ok(Self { files, sock_diag: SockDiag::default(), buffer: vec![0; 1 << 20] })
     }
 
     fn read_all(&mut self) {
-        self.read(&SOURCES);
+        for collector in SECTIONS {
+            self.read(collector);
+        }
     }
 
-    fn read(&mut self, sources: &[&'static str]) {
-        for source in sources {
+    fn read(&mut self, collector: &str) {
+        for (_, path, file) in self.files.iter().filter(|(of, ..)| *of == collector) {
             let mut offset = 0;
-            let Some(file) = self.files.get(source) else { continue };
             // Of a sysctl the kernel clears as much memory as is asked for.
-            let most = if source.starts_with("sys/") { 4096 } else { self.buffer.len() };
+            let most = if path.starts_with("/proc/sys") { 4096 } else { self.buffer.len() };
             let buffer = &mut self.buffer[..most];
             while let Ok(read @ 1..) = file.read_at(buffer, offset) {
                 offset += read as u64;
             }
-            if *source == "diskstats" {
+            if path.ends_with("diskstats") {
                 black_box(rustix::fs::statvfs("/").is_ok());
             }
-            if *source == "net/snmp" {
+            if path.ends_with("net/snmp") {
                 // NLMSG_DONE, type 3, ends a dump.
                 let ended = |answer: &[u8]| match last_message_type(answer) {
                     3 => Progress::Ended,

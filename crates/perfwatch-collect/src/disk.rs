@@ -13,7 +13,7 @@ use crate::error::{Error, Malformed, Problem};
 use crate::host::{FileSystemBlocks, Host, KernelFile};
 use crate::limit::{ALL_OTHERS, fold_beyond, sum_rates};
 use crate::parse::{fill, lines, number, set_text, words};
-use crate::rate::{mean_ms, percent, scaled_per_second};
+use crate::rate::{mean_ms, percent, scaled_per_second, scaled_per_second_32};
 use crate::rows::{Matcher, Named, Rows};
 
 pub use mounts::{MAX_PARTITIONS, Mount, parse_mount_ids, parse_mounts};
@@ -50,8 +50,19 @@ pub struct DeviceReading {
     pub writes: [u64; 4],
     /// Whether the kernel says how long they took. Partitions of old kernels do not.
     pub timed: bool,
-    /// What follows, as far as this kernel has it.
-    pub rest: [Option<u64>; 9],
+    /// Requests in flight, ms with any in flight, ms that all took.
+    pub queue: [Option<u64>; 3],
+    /// Completed discards, discards merged, sectors discarded, ms discarding. Since 4.18.
+    pub discards: Option<[u64; 4]>,
+    /// Completed flushes, ms flushing. Since 5.5.
+    pub flushes: Option<[u64; 2]>,
+}
+
+impl DeviceReading {
+    /// Count and time of its reads or writes. None where the kernel does not say how long they took.
+    fn timed(&self, [count, .., time]: [u64; 4]) -> Option<(u64, u64)> {
+        self.timed.then_some((count, time))
+    }
 }
 
 impl Named for DeviceReading {
@@ -132,52 +143,113 @@ fn device_metrics(
 ) -> DeviceMetrics {
     let [read_count, reads_merged, read_sectors, read_time_ms] = now.reads;
     let [write_count, writes_merged, write_sectors, write_time_ms] = now.writes;
-    let rate = |unit: f64, of: fn(&DeviceReading) -> u64| {
-        scaled_per_second(unit, of(before?), of(now), elapsed)
+    let [in_flight, io_time_ms, weighted_io_time_ms] = now.queue;
+    let [discards, discards_merged, discarded_sectors, discard_time_ms] = columns(now.discards);
+    let [flushes, flush_time_ms] = columns(now.flushes);
+    let rate = |scale: f64, of: fn(&DeviceReading) -> Option<u64>| {
+        scaled_per_second(scale, of(before?)?, of(now)?, elapsed)
     };
-    let latency = |of: fn(&DeviceReading) -> &[u64; 4]| {
-        let before = before.filter(|_| now.timed)?;
-        let ([count_before, .., time_before], [count, .., time]) = (of(before), of(now));
-        mean_ms((*time_before, *time), (*count_before, *count))
+    // Times are kept in 32 bits.
+    let time_rate = |scale: f64, of: fn(&DeviceReading) -> Option<u64>| {
+        scaled_per_second_32(scale, of(before?)?, of(now)?, elapsed)
+    };
+    let latency = |of: fn(&DeviceReading) -> Option<(u64, u64)>| {
+        let ((count_before, time_before), (count, time)) = (of(before?)?, of(now)?);
+        mean_ms((time_before, time), (count_before, count))
     };
     DeviceMetrics {
         read_bytes: read_sectors.saturating_mul(SECTOR_BYTES),
         write_bytes: write_sectors.saturating_mul(SECTOR_BYTES),
-        read_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| device.reads[2]),
-        write_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| device.writes[2]),
+        read_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| Some(device.reads[2])),
+        write_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| Some(device.writes[2])),
         read_count,
         write_count,
-        read_iops: rate(1.0, |device| device.reads[0]),
-        write_iops: rate(1.0, |device| device.writes[0]),
+        read_iops: rate(1.0, |device| Some(device.reads[0])),
+        write_iops: rate(1.0, |device| Some(device.writes[0])),
         read_time_ms,
         write_time_ms,
-        read_latency_ms: latency(|device| &device.reads),
-        write_latency_ms: latency(|device| &device.writes),
-        merged: now.timed.then_some([reads_merged, writes_merged]),
-        rest: now.rest,
+        read_latency_ms: latency(|device| device.timed(device.reads)),
+        write_latency_ms: latency(|device| device.timed(device.writes)),
+        utilization_percent: time_rate(0.1, |device| device.queue[1]),
+        queue_depth: time_rate(0.001, |device| device.queue[2]),
+        in_flight,
+        io_time_ms,
+        weighted_io_time_ms,
+        reads_merged: now.timed.then_some(reads_merged),
+        writes_merged: now.timed.then_some(writes_merged),
+        reads_merged_per_sec: rate(1.0, |device| device.timed.then_some(device.reads[1])),
+        writes_merged_per_sec: rate(1.0, |device| device.timed.then_some(device.writes[1])),
+        discards,
+        discard_iops: rate(1.0, |device| Some(device.discards?[0])),
+        discard_bytes: discarded_sectors.map(|sectors| sectors.saturating_mul(SECTOR_BYTES)),
+        discard_bytes_per_sec: rate(SECTOR_BYTES as f64, |device| Some(device.discards?[2])),
+        discard_time_ms,
+        discard_latency_ms: latency(|device| {
+            let [count, .., time] = device.discards?;
+            Some((count, time))
+        }),
+        flushes,
+        flush_iops: rate(1.0, |device| Some(device.flushes?[0])),
+        flush_time_ms,
+        flush_latency_ms: latency(|device| {
+            let [count, time] = device.flushes?;
+            Some((count, time))
+        }),
+        discards_merged,
     }
 }
 
-/// Adds a device to the sum of the rest. A mean latency of unlike devices says nothing: the rest has none.
+/// Columns that a kernel has all of, or none.
+fn columns<const COUNT: usize>(columns: Option<[u64; COUNT]>) -> [Option<u64>; COUNT] {
+    columns.map_or([None; COUNT], |columns| columns.map(Some))
+}
+
+/// Adds a device to the sum of the rest. Means of unlike devices, their latency and how busy they are, say nothing: the rest has
+/// none.
 fn add_device(sum: &mut DeviceMetrics, one: &DeviceMetrics) {
     let add = |sum: &mut u64, one: u64| *sum = sum.saturating_add(one);
+    let add_known = |sum: &mut Option<u64>, one: Option<u64>| {
+        *sum = sum.zip(one).map(|(sum, one)| sum.saturating_add(one));
+    };
     add(&mut sum.read_bytes, one.read_bytes);
     add(&mut sum.write_bytes, one.write_bytes);
     add(&mut sum.read_count, one.read_count);
     add(&mut sum.write_count, one.write_count);
     add(&mut sum.read_time_ms, one.read_time_ms);
     add(&mut sum.write_time_ms, one.write_time_ms);
-    sum_rates(&mut sum.read_bytes_per_sec, one.read_bytes_per_sec);
-    sum_rates(&mut sum.write_bytes_per_sec, one.write_bytes_per_sec);
-    sum_rates(&mut sum.read_iops, one.read_iops);
-    sum_rates(&mut sum.write_iops, one.write_iops);
-    sum.read_latency_ms = None;
-    sum.write_latency_ms = None;
-    for (sum, one) in sum.merged.iter_mut().flatten().zip(one.merged.unwrap_or_default()) {
-        add(sum, one);
+    add_known(&mut sum.in_flight, one.in_flight);
+    add_known(&mut sum.weighted_io_time_ms, one.weighted_io_time_ms);
+    add_known(&mut sum.reads_merged, one.reads_merged);
+    add_known(&mut sum.writes_merged, one.writes_merged);
+    add_known(&mut sum.discards, one.discards);
+    add_known(&mut sum.discard_bytes, one.discard_bytes);
+    add_known(&mut sum.discard_time_ms, one.discard_time_ms);
+    add_known(&mut sum.flushes, one.flushes);
+    add_known(&mut sum.flush_time_ms, one.flush_time_ms);
+    add_known(&mut sum.discards_merged, one.discards_merged);
+    for (sum, one) in [
+        (&mut sum.read_bytes_per_sec, one.read_bytes_per_sec),
+        (&mut sum.write_bytes_per_sec, one.write_bytes_per_sec),
+        (&mut sum.read_iops, one.read_iops),
+        (&mut sum.write_iops, one.write_iops),
+        (&mut sum.queue_depth, one.queue_depth),
+        (&mut sum.reads_merged_per_sec, one.reads_merged_per_sec),
+        (&mut sum.writes_merged_per_sec, one.writes_merged_per_sec),
+        (&mut sum.discard_iops, one.discard_iops),
+        (&mut sum.discard_bytes_per_sec, one.discard_bytes_per_sec),
+        (&mut sum.flush_iops, one.flush_iops),
+    ] {
+        sum_rates(sum, one);
     }
-    for (sum, one) in sum.rest.iter_mut().zip(one.rest) {
-        *sum = sum.zip(one).map(|(sum, one)| sum.saturating_add(one));
+    sum.io_time_ms = None;
+    for mean in [
+        &mut sum.utilization_percent,
+        &mut sum.read_latency_ms,
+        &mut sum.write_latency_ms,
+        &mut sum.discard_latency_ms,
+        &mut sum.flush_latency_ms,
+    ] {
+        *mean = None;
     }
 }
 
@@ -189,6 +261,8 @@ fn partition_metrics(partition: &PartitionReading) -> PartitionMetrics {
     let used = bytes(|blocks| blocks.blocks.saturating_sub(blocks.free));
     let free = bytes(|blocks| blocks.available);
     let inodes = blocks.and_then(|blocks| blocks.inodes);
+    let inodes_total = inodes.map(|[all, _]| all).filter(|all| *all > 0);
+    let inodes_used = inodes_total.zip(inodes).map(|(all, [_, free])| all.saturating_sub(free));
     PartitionMetrics {
         device: partition.device.clone(),
         fstype: partition.fstype.clone(),
@@ -199,8 +273,13 @@ fn partition_metrics(partition: &PartitionReading) -> PartitionMetrics {
         usage_percent: used
             .zip(free)
             .and_then(|(used, free)| percent(used, used.saturating_add(free))),
-        inodes,
+        inodes_total,
+        inodes_used,
+        inodes_usage_percent: inodes_used
+            .zip(inodes_total)
+            .and_then(|(used, all)| percent(used, all)),
         read_only: partition.read_only,
+        inodes,
     }
 }
 
@@ -229,14 +308,27 @@ pub fn parse_diskstats(text: &[u8], into: &mut Rows<DeviceReading>) -> Result<()
             let [reads, sectors_read, writes, sectors_written] = old;
             row.reads = [reads, 0, sectors_read, 0];
             row.writes = [writes, 0, sectors_written, 0];
-            row.rest = Default::default();
+            (row.queue, row.discards, row.flushes) = ([None; 3], None, None);
         } else {
             fill(&mut row.reads, columns.by_ref(), index)?;
             fill(&mut row.writes, columns.by_ref(), index)?;
-            row.rest = std::array::from_fn(|_| columns.next().and_then(number));
+            row.queue = std::array::from_fn(|_| columns.next().and_then(number));
+            row.discards = all(&mut columns);
+            row.flushes = all(&mut columns);
         }
     }
     Ok(())
+}
+
+/// The next numbers, if they are all there.
+fn all<'a, const COUNT: usize>(
+    columns: &mut impl Iterator<Item = &'a [u8]>,
+) -> Option<[u64; COUNT]> {
+    let mut numbers = [0; COUNT];
+    for slot in &mut numbers {
+        *slot = number(columns.next()?)?;
+    }
+    Some(numbers)
 }
 
 #[cfg(test)]
@@ -263,17 +355,14 @@ mod tests {
         assert_eq!(names, ["sda", "sda1", "sdb", "sdc"]);
         for row in reading.devices.iter().filter(|row| row.name != "sda1") {
             assert_eq!((row.reads, row.writes), ([1, 2, 3, 4], [5, 6, 7, 8]));
-            let columns = match row.name.as_str() {
-                "sda" => 3,
-                "sdb" => 7,
-                _ => 9,
-            };
-            let rest = std::array::from_fn(|n| (n < columns).then_some(n as u64 + 9));
-            assert_eq!(row.rest, rest, "{}", row.name);
+            assert_eq!(row.queue, [Some(9), Some(10), Some(11)]);
+            let discards = (row.name != "sda").then_some([12, 13, 14, 15]);
+            let flushes = (row.name == "sdc").then_some([16, 17]);
+            assert_eq!((row.discards, row.flushes), (discards, flushes), "{}", row.name);
         }
         assert_eq!(reading.devices[1].reads, [1, 0, 3, 0]);
         assert_eq!(reading.devices[1].writes, [5, 0, 7, 0]);
-        assert_eq!(reading.devices[1].rest, [None; 9]);
+        assert_eq!(reading.devices[1].queue, [None; 3]);
     }
 
     #[test]
@@ -285,6 +374,29 @@ mod tests {
         assert_eq!((device.read_latency_ms, device.write_latency_ms), (Some(2.5), None));
         assert_eq!((device.read_iops, device.read_bytes_per_sec), (Some(2.0), Some(51_200.0)));
         assert_eq!((device.read_bytes, device.read_time_ms), (300 * 512, 60));
+    }
+
+    #[test]
+    fn how_busy_a_device_was_comes_from_its_times() {
+        let device = device(
+            "8 0 sda 10 1 0 0 10 7 0 0 3 4294967000 4294966296 5 0 80 10 2 1\n",
+            "8 0 sda 10 5 0 0 10 7 0 0 2 1204 3000 9 0 96 30 4 7\n",
+        );
+        // 1,500 and 4,000 ms in two seconds, past 2^32.
+        assert_eq!((device.utilization_percent, device.queue_depth), (Some(75.0), Some(2.0)));
+        assert_eq!((device.in_flight, device.reads_merged_per_sec), (Some(2), Some(2.0)));
+        assert_eq!((device.discard_iops, device.discard_bytes_per_sec), (Some(2.0), Some(4096.0)));
+        assert_eq!((device.discard_latency_ms, device.flush_latency_ms), (Some(5.0), Some(3.0)));
+    }
+
+    #[test]
+    fn what_a_kernel_does_not_count_is_null() {
+        let old = device("8 0 sda 1 3 5 7\n", "8 0 sda 1 3 5 7\n");
+        assert_eq!((old.utilization_percent, old.reads_merged, old.in_flight), (None, None, None));
+        let text = "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n";
+        let device = device(text, text);
+        assert_eq!((device.utilization_percent, device.discard_iops), (Some(0.0), None));
+        assert_eq!((device.discards, device.flushes, device.flush_latency_ms), (None, None, None));
     }
 
     #[test]

@@ -148,6 +148,15 @@ impl Error {
         }
     }
 
+    /// Whether what was asked is not there any more: its files that are still open say ENODEV.
+    pub(crate) fn is_gone(&self) -> bool {
+        let errno = match self {
+            Self::Read { source, .. } => rustix::io::Errno::from_io_error(source),
+            _ => None,
+        };
+        matches!(errno, Some(rustix::io::Errno::NODEV | rustix::io::Errno::NOENT))
+    }
+
     /// Whether the file that was asked for is not there.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -35,6 +35,7 @@ mod duty;
 mod errand;
 mod hardware;
 mod limit;
+mod listing;
 mod parse;
 mod seldom;
 

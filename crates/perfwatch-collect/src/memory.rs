@@ -1,16 +1,26 @@
-//! Memory: /proc/meminfo and /proc/vmstat; /proc/zoneinfo on kernels that do not say what is available.
+//! Memory: /proc/meminfo and /proc/vmstat; /proc/zoneinfo on kernels that do not say what is available; what sysfs says of
+//! NUMA nodes and zram.
+
+mod nodes;
+mod zram;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use perfwatch_metrics::memory::MeminfoLines;
-use perfwatch_metrics::memory::{MeminfoName, MemoryMetrics};
+use perfwatch_metrics::memory::{HostMemory, MeminfoName, MemoryMetrics};
 
 use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
 use crate::host::{Host, KernelFile};
-use crate::parse::{lines, second_number, set_text, shown, words};
+use crate::parse::{lines, second_number, set_text, shown};
 use crate::rate::{per_second, percent};
+use crate::rows::Rows;
+
+use nodes::Nodes;
+pub use nodes::{Allocations, MAX_NODES, NodeReading, parse_node_meminfo, parse_numastat};
+pub use zram::{MAX_ZRAM, parse_mm_stat};
+use zram::{Zram, ZramReading};
 
 /// Most lines of /proc/meminfo that are carried along; a kernel has about 60. The rest is left out.
 const MAX_LINES: usize = 256;
@@ -30,6 +40,9 @@ pub struct MemoryReading {
     /// Sum of the zones' low watermarks in bytes; read only when MemAvailable is missing.
     low_watermark_bytes: Option<u64>,
     page_bytes: u64,
+    nodes: Rows<NodeReading>,
+    zram: Rows<ZramReading>,
+    truncated: bool,
     problems: Vec<Problem>,
 }
 
@@ -61,6 +74,18 @@ pub struct Meminfo {
     pub inactive_file: Option<u64>,
     /// Since 2.6.19.
     pub slab_reclaimable: Option<u64>,
+    pub slab_unreclaimable: Option<u64>,
+    pub active: Option<u64>,
+    pub inactive: Option<u64>,
+    pub dirty: Option<u64>,
+    pub writeback: Option<u64>,
+    /// Since 2.6.32.
+    pub shmem: Option<u64>,
+    pub commit_limit: Option<u64>,
+    pub committed: Option<u64>,
+    /// Since 5.19, with zswap.
+    pub zswap_pool: Option<u64>,
+    pub zswap_stored: Option<u64>,
     pub swap_total: Option<u64>,
     pub swap_free: Option<u64>,
     pub hugepages_total: Option<u64>,
@@ -85,6 +110,13 @@ pub struct Vmstat {
     pub pgmajfault: Option<u64>,
     /// Processes killed because memory ran out. Since 4.13.
     pub oom_kill: Option<u64>,
+    /// Allocations that had to reclaim memory themselves: of all zones, which have a line each since 4.10.
+    pub allocstall: Option<u64>,
+    /// Allocations that had to compact memory themselves. Absent without CONFIG_COMPACTION.
+    pub compact_stall: Option<u64>,
+    /// Pages read back soon after they were reclaimed: of files and, since 5.9 in a line of its own, of programs. Since
+    /// 3.15.
+    pub refault: Option<u64>,
 }
 
 /// Collects [`MemoryMetrics`].
@@ -93,6 +125,8 @@ pub struct Memory {
     meminfo: KernelFile,
     vmstat: KernelFile,
     zoneinfo: KernelFile,
+    nodes: Nodes,
+    zram: Zram,
     page_bytes: u64,
 }
 
@@ -106,6 +140,8 @@ impl Collector for Memory {
             meminfo: host.procfs("meminfo"),
             vmstat: host.procfs("vmstat"),
             zoneinfo: host.procfs("zoneinfo"),
+            nodes: Nodes::new(host),
+            zram: Zram::new(host),
             page_bytes: host.page_bytes(),
         }
     }
@@ -126,6 +162,9 @@ impl Collector for Memory {
             into.vmstat = Vmstat::default();
             into.problems.push(Problem::new("vmstat", &error));
         }
+        let nodes_truncated = self.nodes.read(&mut into.nodes, &mut into.problems);
+        let zram_truncated = self.zram.read(&mut into.zram, &mut into.problems);
+        into.truncated = nodes_truncated || zram_truncated;
         Ok(())
     }
 
@@ -142,7 +181,7 @@ impl Collector for Memory {
             let (before, elapsed) = before?;
             per_second(counter(before)?, counter(now)?, elapsed)
         };
-        let metrics = MemoryMetrics {
+        let host = HostMemory {
             usage_percent: percent(used, total),
             total_bytes: total,
             used_bytes: used,
@@ -169,6 +208,24 @@ impl Collector for Memory {
             swap_io_bytes_per_sec: rate(MemoryReading::swap_io_bytes),
             pgfault_per_sec: rate(|reading| reading.vmstat.pgfault),
             pgmajfault_per_sec: rate(|reading| reading.vmstat.pgmajfault),
+            active_bytes: meminfo.active,
+            inactive_bytes: meminfo.inactive,
+            dirty_bytes: meminfo.dirty,
+            writeback_bytes: meminfo.writeback,
+            slab_reclaimable_bytes: meminfo.slab_reclaimable,
+            slab_unreclaimable_bytes: meminfo.slab_unreclaimable,
+            shmem_bytes: meminfo.shmem,
+            commit_limit_bytes: meminfo.commit_limit,
+            committed_bytes: meminfo.committed,
+            zswap_pool_bytes: meminfo.zswap_pool,
+            zswap_stored_bytes: meminfo.zswap_stored,
+            direct_reclaims: now.vmstat.allocstall,
+            direct_reclaims_per_sec: rate(|reading| reading.vmstat.allocstall),
+            compact_stalls: now.vmstat.compact_stall,
+            compact_stalls_per_sec: rate(|reading| reading.vmstat.compact_stall),
+            refaults: now.vmstat.refault,
+            refaults_per_sec: rate(|reading| reading.vmstat.refault),
+            oom_kills: now.vmstat.oom_kill,
             pgpgin: now.vmstat.pgpgin,
             pgpgout: now.vmstat.pgpgout,
             pswpin: now.vmstat.pswpin,
@@ -178,9 +235,14 @@ impl Collector for Memory {
             pgfault: now.vmstat.pgfault,
             pgmajfault: now.vmstat.pgmajfault,
             meminfo: now.meminfo_lines.clone(),
-            oom_kill: now.vmstat.oom_kill,
         };
-        Report { metrics, problems: now.problems.clone(), truncated: false }
+        let nodes_before = before.map(|(reading, elapsed)| (&*reading.nodes, elapsed));
+        let metrics = MemoryMetrics {
+            host,
+            nodes: nodes::metrics(nodes_before, &now.nodes),
+            zram: zram::metrics(&now.zram),
+        };
+        Report { metrics, problems: now.problems.clone(), truncated: now.truncated }
     }
 }
 
@@ -238,6 +300,16 @@ pub fn parse_meminfo(
             b"Active(file)" => (&mut into.active_file, true),
             b"Inactive(file)" => (&mut into.inactive_file, true),
             b"SReclaimable" => (&mut into.slab_reclaimable, true),
+            b"SUnreclaim" => (&mut into.slab_unreclaimable, true),
+            b"Active" => (&mut into.active, true),
+            b"Inactive" => (&mut into.inactive, true),
+            b"Dirty" => (&mut into.dirty, true),
+            b"Writeback" => (&mut into.writeback, true),
+            b"Shmem" => (&mut into.shmem, true),
+            b"CommitLimit" => (&mut into.commit_limit, true),
+            b"Committed_AS" => (&mut into.committed, true),
+            b"Zswap" => (&mut into.zswap_pool, true),
+            b"Zswapped" => (&mut into.zswap_stored, true),
             b"SwapTotal" => (&mut into.swap_total, true),
             b"SwapFree" => (&mut into.swap_free, true),
             b"HugePages_Total" => (&mut into.hugepages_total, false),
@@ -280,10 +352,12 @@ fn push_line(all: &mut MeminfoLines, name: &[u8], is_size: bool, value: u64) {
 pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
     *into = Vmstat::default();
     for (index, line) in lines(text) {
-        if !matches!(line.first(), Some(b'p' | b'o')) {
+        // Most lines are those of zones, `nr_` and more: not worth taking apart.
+        if !matches!(line.first(), Some(b'a' | b'c' | b'o' | b'p' | b'w')) {
             continue;
         }
-        let slot = match words(line).next().unwrap_or_default() {
+        let end = memchr::memchr(b' ', line).unwrap_or(line.len());
+        let slot = match line.get(..end).unwrap_or_default() {
             b"pgpgin" => &mut into.pgpgin,
             b"pgpgout" => &mut into.pgpgout,
             b"pswpin" => &mut into.pswpin,
@@ -291,12 +365,17 @@ pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
             b"pgfault" => &mut into.pgfault,
             b"pgmajfault" => &mut into.pgmajfault,
             b"oom_kill" => &mut into.oom_kill,
+            b"compact_stall" => &mut into.compact_stall,
+            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
+                &mut into.refault
+            }
+            name if name.starts_with(b"allocstall") => &mut into.allocstall,
             _ => continue,
         };
-        let value = second_number(line);
-        *slot = Some(
-            value.ok_or_else(|| Malformed::at(index, format!("not a counter: {}", shown(line))))?,
-        );
+        let value = second_number(line)
+            .ok_or_else(|| Malformed::at(index, format!("not a counter: {}", shown(line))))?;
+        // Lines of the same slot add up.
+        *slot = Some(slot.unwrap_or_default().saturating_add(value));
     }
     Ok(())
 }
@@ -313,11 +392,11 @@ pub fn parse_zoneinfo(text: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn derive(meminfo: &str, low_watermark_bytes: Option<u64>) -> MemoryMetrics {
+    fn derive(meminfo: &str, low_watermark_bytes: Option<u64>) -> HostMemory {
         let mut now =
             MemoryReading { low_watermark_bytes, page_bytes: 4096, ..MemoryReading::default() };
         parse_meminfo(meminfo.as_bytes(), &mut now.meminfo, &mut now.meminfo_lines).unwrap();
-        Memory::derive(None, &now).metrics
+        Memory::derive(None, &now).metrics.host
     }
 
     #[test]
@@ -377,14 +456,15 @@ mod tests {
             ..MemoryReading::default()
         };
         let before = reading(1000, 10);
-        let memory =
-            Memory::derive(Some((&before, Duration::from_secs(2))), &reading(3000, 14)).metrics;
+        let memory = Memory::derive(Some((&before, Duration::from_secs(2))), &reading(3000, 14))
+            .metrics
+            .host;
         assert_eq!(memory.pgpgin_per_sec, Some(1000.0));
         assert_eq!(memory.page_io_bytes_per_sec, Some(1_024_000.0));
         assert_eq!(memory.swap_io_bytes_per_sec, Some(8192.0));
         assert_eq!(memory.pgfault_per_sec, None);
         let reset =
-            Memory::derive(Some((&before, Duration::from_secs(2))), &reading(5, 14)).metrics;
+            Memory::derive(Some((&before, Duration::from_secs(2))), &reading(5, 14)).metrics.host;
         assert_eq!((reset.pgpgin_per_sec, reset.page_io_bytes_per_sec), (None, None));
     }
 
@@ -406,6 +486,20 @@ mod tests {
         let mut vmstat = Vmstat::default();
         let error = parse_vmstat(b"nr_free_pages 1\npgfault\n", &mut vmstat).unwrap_err();
         assert_eq!(error.to_string(), "2: not a counter: pgfault");
+    }
+
+    #[test]
+    fn what_has_a_line_for_each_zone_or_kind_is_one_number() {
+        let vmstat = |text: &str| {
+            let mut vmstat = Vmstat::default();
+            parse_vmstat(text.as_bytes(), &mut vmstat).unwrap();
+            (vmstat.allocstall, vmstat.compact_stall, vmstat.refault)
+        };
+        let new = "workingset_refault_anon 3\nworkingset_refault_file 40\nallocstall_dma 1\n\
+                   allocstall_normal 20\nallocstall_movable 300\ncompact_stall 7\n";
+        assert_eq!(vmstat(new), (Some(321), Some(7), Some(43)));
+        assert_eq!(vmstat("workingset_refault 5\nallocstall 6\n"), (Some(6), None, Some(5)));
+        assert_eq!(vmstat("pgfault 5\n"), (None, None, None));
     }
 
     #[test]

@@ -44,6 +44,14 @@ pub fn scaled_per_second(scale: f64, before: u64, now: u64, elapsed: Duration) -
     increase(before, now).map(|grown| thousandths(grown as f64 * scale / elapsed.as_secs_f64()))
 }
 
+/// As [`scaled_per_second`], for a counter that the kernel keeps in 32 bits and lets wrap.
+pub fn scaled_per_second_32(scale: f64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    if elapsed < MIN_ELAPSED {
+        return None;
+    }
+    increase_32(before, now).map(|grown| thousandths(grown as f64 * scale / elapsed.as_secs_f64()))
+}
+
 /// Mean time in ms of what was completed, to a thousandth, from the kernel's 32-bit sum of times and its count. None
 /// when nothing was completed or one of the two was reset.
 pub fn mean_ms(

@@ -204,7 +204,7 @@ impl Monitor {
                     continue;
                 }
                 Ok(Answer::Word(word)) => Error::Unavailable(format!("the kernel says {word}")),
-                Err(error) if is_gone(&error) => return false,
+                Err(error) if error.is_gone() => return false,
                 Err(error) => error,
             };
             into.problems.push(Problem::new(format!("monitors.{}.{name}", self.name), &error));
@@ -214,15 +214,6 @@ impl Monitor {
         row.values = values;
         true
     }
-}
-
-/// A removed group's files that are still open say ENODEV.
-fn is_gone(error: &Error) -> bool {
-    let errno = match error {
-        Error::Read { source, .. } => rustix::io::Errno::from_io_error(source),
-        _ => None,
-    };
-    matches!(errno, Some(rustix::io::Errno::NODEV | rustix::io::Errno::NOENT))
 }
 
 /// What a file of `mon_data` says.
@@ -274,6 +265,6 @@ mod tests {
             source: std::io::Error::from_raw_os_error(errno),
         };
         // ENODEV of a file that was open, and EIO.
-        assert!(is_gone(&error(19)) && !is_gone(&error(5)));
+        assert!(error(19).is_gone() && !error(5).is_gone());
     }
 }

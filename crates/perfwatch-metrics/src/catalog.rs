@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::kernel::KernelMetrics;
-use crate::memory::MemoryMetrics;
+use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{
     ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetMetrics, TcpMetrics,
@@ -32,7 +32,9 @@ use crate::resctrl::MonitorMetrics;
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
     [
         CpuMetrics::DEFS,
-        MemoryMetrics::DEFS,
+        HostMemory::DEFS,
+        NodeMetrics::DEFS,
+        ZramMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
         SoftnetMetrics::DEFS,
@@ -61,7 +63,7 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
 
 /// What is kept and not reported: counters that reported metrics are derived from.
 pub fn hidden() -> impl Iterator<Item = &'static MetricDef> {
-    MemoryMetrics::HIDDEN_DEFS.iter()
+    HostMemory::HIDDEN_DEFS.iter()
 }
 
 /// What is known of one metric before any value of it is seen.
@@ -208,7 +210,7 @@ pub enum Unit {
     Count,
     /// Network packets per second.
     PacketsPerSecond,
-    /// Completed I/O requests per second.
+    /// I/O requests per second.
     OperationsPerSecond,
     /// Pages of the kernel's page size per second.
     PagesPerSecond,
@@ -573,6 +575,10 @@ mod tests {
                 _ if name.ends_with("fault_per_sec") || name == "page_faults_per_sec" => {
                     Unit::FaultsPerSecond
                 }
+                "hit_per_sec" | "miss_per_sec" | "refaults_per_sec" => Unit::PagesPerSecond,
+                "direct_reclaims_per_sec" | "compact_stalls_per_sec" => Unit::EventsPerSecond,
+                "reads_merged_per_sec" | "writes_merged_per_sec" => Unit::OperationsPerSecond,
+                "read_only" => Unit::Flag,
                 "running_pct" => Unit::Percent,
                 "available" | "late" | "link_up" | "clock_synchronized" => Unit::Flag,
                 "ipc" => Unit::PerCycle,

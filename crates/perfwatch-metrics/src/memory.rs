@@ -1,12 +1,45 @@
-//! Memory: how much is in use, swap, huge pages, and the traffic between memory and disk.
+//! Memory: how much is in use, swap, huge pages, the traffic between memory and disk, and what a shortage makes the kernel do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::metrics;
+use serde::Serialize;
+
+use crate::catalog::{Visitor, metrics};
+
+/// The `memory` section.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MemoryMetrics {
+    /// The host as a whole.
+    #[serde(flatten)]
+    pub host: HostMemory,
+    /// By number. Empty on a kernel without NUMA; any other host has at least one.
+    pub nodes: BTreeMap<String, NodeMetrics>,
+    /// By the kernel's name. Empty on a host without compressed memory as a block device.
+    pub zram: BTreeMap<String, ZramMetrics>,
+}
+
+impl MemoryMetrics {
+    /// Shows every value that is not null.
+    pub fn visit(&self, each: &mut Visitor<'_>) {
+        self.host.visit(each);
+        for (number, node) in &self.nodes {
+            node.visit(number, each);
+        }
+        for (name, device) in &self.zram {
+            device.visit(name, each);
+        }
+    }
+
+    /// As `visit`, of what is kept and not reported.
+    pub fn visit_hidden(&self, each: &mut Visitor<'_>) {
+        self.host.visit_hidden(each);
+    }
+}
 
 metrics! {
     /// The host's memory. The kernel's kB are units of 1,024 bytes.
-    pub struct MemoryMetrics("memory") {
+    pub struct HostMemory("memory") {
         /// Memory utilisation
         ///
         /// Share of the memory that a new program could not have without swapping:
@@ -98,6 +131,89 @@ metrics! {
         ///
         /// Faults that had to wait for a read from disk.
         pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault" as rate(pgmajfault),
+        /// Active
+        ///
+        /// Memory used lately, of programs and of the page cache: reclaimed only when there is no other.
+        active_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Active",
+        /// Inactive
+        ///
+        /// Memory not used lately: what is reclaimed first.
+        inactive_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Inactive",
+        /// Dirty
+        ///
+        /// File contents that wait to be written to disk. Beyond vm.dirty_ratio, programs that write have to wait.
+        dirty_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Dirty",
+        /// Writeback
+        ///
+        /// File contents that are being written to disk at this moment.
+        writeback_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Writeback",
+        /// Reclaimable slab
+        ///
+        /// The kernel's own objects that it can let go of, names and inodes of files above all. Part of the page cache
+        /// as memory.cached_bytes counts it.
+        slab_reclaimable_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: SReclaimable",
+        /// Unreclaimable slab
+        ///
+        /// The kernel's own objects that it needs. What grows here for days and never falls is a leak of the kernel's.
+        slab_unreclaimable_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: SUnreclaim",
+        /// Shared memory
+        ///
+        /// tmpfs and shared memory. In the page cache, and cannot be dropped from it: only swapped.
+        shmem_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Shmem",
+        /// Commit limit
+        ///
+        /// How much may be promised to programs where vm.overcommit_memory is 2: swap, and vm.overcommit_ratio of memory. It
+        /// binds nobody otherwise.
+        commit_limit_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: CommitLimit",
+        /// Committed memory
+        ///
+        /// What was promised to programs, touched or not. More than the commit limit is normal where it does not bind.
+        committed_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Committed_AS",
+        /// zswap pool
+        ///
+        /// Memory that the compressed pages take that zswap keeps instead of writing them to swap. Null before kernel 5.19 and
+        /// without zswap in it.
+        zswap_pool_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Zswap",
+        /// Stored in zswap
+        ///
+        /// The same pages as they were before they were compressed. Swap space is reserved for them too.
+        zswap_stored_bytes: Option<u64> = Gauge(Bytes) from "/proc/meminfo: Zswapped",
+        /// Direct reclaims
+        ///
+        /// How often since boot a program that wanted memory had to free some itself first: free memory ran out faster
+        /// than the kernel's own thread made new. The programs waited meanwhile.
+        direct_reclaims: Option<u64> = Counter(Count) from "/proc/vmstat: Σ allocstall*",
+        /// Direct reclaim rate
+        ///
+        /// 0 on a healthy host.
+        direct_reclaims_per_sec: Option<f64> = Gauge(EventsPerSecond)
+            from "/proc/vmstat: Σ allocstall*" as rate(direct_reclaims),
+        /// Compaction stalls
+        ///
+        /// How often since boot a program that wanted memory in one piece, as for a huge page, had to move pages together itself
+        /// first. Null on a kernel without compaction.
+        compact_stalls: Option<u64> = Counter(Count) from "/proc/vmstat: compact_stall",
+        /// Compaction stall rate
+        ///
+        /// Null as the counter is.
+        compact_stalls_per_sec: Option<f64> = Gauge(EventsPerSecond)
+            from "/proc/vmstat: compact_stall" as rate(compact_stalls),
+        /// Refaults
+        ///
+        /// Pages that were reclaimed and soon after read back: memory is too small for what is in use, though
+        /// something is always free. Null before kernel 3.15.
+        refaults: Option<u64> = Counter(Count)
+            from "/proc/vmstat: workingset_refault_anon + workingset_refault_file; before 5.9 workingset_refault",
+        /// Refault rate
+        ///
+        /// Steadily above 0, as with major faults, is thrashing.
+        refaults_per_sec: Option<f64> = Gauge(PagesPerSecond)
+            from "/proc/vmstat: workingset_refault*" as rate(refaults),
+        /// OOM kills
+        ///
+        /// Processes killed since boot because memory ran out, that of the host or that of a control group. Null before kernel
+        /// 4.13.
+        oom_kills: Option<u64> = Counter(Count) from "/proc/vmstat: oom_kill",
     }
     kept {
         /// Paged in since boot
@@ -137,8 +253,60 @@ metrics! {
     raw {
         /// Every line of /proc/meminfo.
         meminfo: MeminfoLines,
-        /// oom_kill of /proc/vmstat: processes killed since boot because memory ran out. None before kernel 4.13.
-        oom_kill: Option<u64>,
+    }
+}
+
+metrics! {
+    /// One NUMA node: memory that some of the processors are nearer to. A host with one socket mostly has one.
+    pub struct NodeMetrics("memory.nodes" by "node") {
+        /// Total memory of the node
+        ///
+        /// 0 for a node that has processors alone.
+        total_bytes: u64 = Gauge(Bytes) from "/sys/devices/system/node/node*/meminfo: MemTotal",
+        /// Free memory of the node
+        ///
+        /// A node may be out of it, and reclaim or spill over to others, while the host has plenty.
+        free_bytes: u64 = Gauge(Bytes) from "/sys/devices/system/node/node*/meminfo: MemFree",
+        /// NUMA hits
+        ///
+        /// Pages allocated on this node as was wanted, since boot. Null, as the others, on a kernel that does not count.
+        hit: Option<u64> = Counter(Count) from "/sys/devices/system/node/node*/numastat: numa_hit",
+        /// NUMA misses
+        ///
+        /// Pages allocated on this node that another was wanted for, which had none free.
+        miss: Option<u64> = Counter(Count) from "/sys/devices/system/node/node*/numastat: numa_miss",
+        /// NUMA foreign
+        ///
+        /// Pages wanted of this node, which had none free, and allocated on another.
+        foreign: Option<u64> = Counter(Count) from "/sys/devices/system/node/node*/numastat: numa_foreign",
+        /// NUMA hit rate
+        ///
+        /// All pages allocated on this node, but those that were meant for others.
+        hit_per_sec: Option<f64> = Gauge(PagesPerSecond)
+            from "/sys/devices/system/node/node*/numastat: numa_hit" as rate(hit),
+        /// NUMA miss rate
+        ///
+        /// What should be elsewhere: each use of it costs the way to another node.
+        miss_per_sec: Option<f64> = Gauge(PagesPerSecond)
+            from "/sys/devices/system/node/node*/numastat: numa_miss" as rate(miss),
+    }
+}
+
+metrics! {
+    /// One zram device: a block device in compressed memory, mostly used for swap.
+    pub struct ZramMetrics("memory.zram" by "device") {
+        /// Stored in zram
+        ///
+        /// What was written to the device, before it was compressed.
+        data_bytes: u64 = Gauge(Bytes) from "/sys/block/zram*/mm_stat: orig_data_size",
+        /// Compressed in zram
+        ///
+        /// The same, compressed.
+        compressed_bytes: u64 = Gauge(Bytes) from "/sys/block/zram*/mm_stat: compr_data_size",
+        /// Memory of zram
+        ///
+        /// What the device takes of the host's memory: what is compressed, gaps and all.
+        used_bytes: u64 = Gauge(Bytes) from "/sys/block/zram*/mm_stat: mem_used_total",
     }
 }
 

@@ -1,23 +1,21 @@
 //! Settings: the command line, then the environment, then the file, then what was saved, then the defaults.
 
+mod file;
 mod layers;
 mod listen;
 mod live;
 mod perf;
 mod table;
+mod values;
 
-use std::collections::BTreeMap;
 use std::env;
-use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jiff::{SignedDuration, Span};
 use perfwatch_collect::{Options as Collect, Roots};
 use perfwatch_store::Options;
 use rustix::process::geteuid;
@@ -27,18 +25,17 @@ use crate::cli::Overrides;
 use crate::exposure::Words;
 use crate::http::TlsFiles;
 
+use file::{File, Tls, read};
 pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, Wrong};
 pub(crate) use listen::Listen;
 use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
 pub(crate) use perf::PerfOverrides;
 pub(crate) use table::{Kind, SETTINGS};
+pub(crate) use values::{ByteCount, CpuPercent, Interval, KeepRaw, duration};
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
-
-/// A configuration file has a dozen lines; something larger is not one.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// What the program runs with.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,163 +138,6 @@ impl Settings {
     }
 }
 
-/// The configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    interval: Option<Interval>,
-    listen: Option<OneOrMore>,
-    log: Option<LogLevel>,
-    tls: Tls,
-    http: Http,
-    collectors: Collectors,
-    perf: perf::Perf,
-    budget: Budget,
-    metrics: Metrics,
-    path: FilePaths,
-    storage: Storage,
-}
-
-impl File {
-    fn collect(&self, overrides: &Overrides) -> Collect {
-        let is_off = |(_, wanted): &(&String, &bool)| !**wanted;
-        let off = self.collectors.0.iter().filter(is_off);
-        let cpu = overrides.budget_cpu_percent.or(self.budget.cpu_percent).unwrap_or_default();
-        Collect {
-            disabled: off.map(|(name, _)| name.clone()).collect(),
-            perf: self.perf.settings(&overrides.perf),
-            cpu_percent: Some(cpu.0),
-        }
-    }
-}
-
-/// Which sections are wanted, by name.
-#[derive(Debug, Default, Deserialize)]
-#[serde(try_from = "BTreeMap<String, bool>")]
-struct Collectors(BTreeMap<String, bool>);
-
-impl TryFrom<BTreeMap<String, bool>> for Collectors {
-    type Error = String;
-
-    fn try_from(wanted: BTreeMap<String, bool>) -> Result<Self, String> {
-        let known = |name: &str| table::setting(&format!("collectors.{name}")).is_some();
-        match wanted.keys().find(|name| !known(name)) {
-            Some(name) => Err(format!("there is no collector `{name}`")),
-            None => Ok(Self(wanted)),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Http {
-    allowed_hosts: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Tls {
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Budget {
-    cpu_percent: Option<CpuPercent>,
-}
-
-/// Share of one CPU: 0.01 to 100.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(try_from = "NumberOrText")]
-pub(crate) struct CpuPercent(f64);
-
-impl Default for CpuPercent {
-    fn default() -> Self {
-        Self(0.5)
-    }
-}
-
-impl FromStr for CpuPercent {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let percent = text.parse::<f64>().map_err(|_| format!("`{text}` is not a number"))?;
-        if (0.01..=100.0).contains(&percent) {
-            Ok(Self(percent))
-        } else {
-            Err(format!("`{text}` is not between 0.01 and 100"))
-        }
-    }
-}
-
-/// A number, in quotes or not.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum NumberOrText {
-    Number(f64),
-    Text(String),
-}
-
-impl TryFrom<NumberOrText> for CpuPercent {
-    type Error = String;
-
-    fn try_from(value: NumberOrText) -> Result<Self, String> {
-        match value {
-            NumberOrText::Number(number) => number.to_string().parse(),
-            NumberOrText::Text(text) => text.parse(),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Metrics {
-    node_names: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Storage {
-    dir: Option<PathBuf>,
-    keep_raw: Option<KeepRaw>,
-    keep_1m: Option<Keep>,
-    keep_1h: Option<Keep>,
-    max_bytes: Option<ByteCount>,
-    min_free_bytes: Option<ByteCount>,
-    commit_interval: Option<CommitInterval>,
-}
-
-impl Storage {
-    fn options(&self, overrides: &Overrides) -> Options {
-        let mut options = Options::default();
-        let [raw, minutes, hours] = &mut options.keep;
-        for (slot, keep) in [
-            (raw, overrides.keep_raw.or(self.keep_raw).map(|keep| keep.0)),
-            (minutes, self.keep_1m),
-            (hours, self.keep_1h),
-        ] {
-            *slot = keep.map_or(*slot, |keep| keep.0);
-        }
-        if let Some(ByteCount(bytes)) = overrides.max_bytes.or(self.max_bytes) {
-            options.max_bytes = bytes;
-        }
-        options.min_free_bytes = self.min_free_bytes.map(|bytes| bytes.0);
-        if let Some(CommitInterval(interval)) = self.commit_interval {
-            options.commit_interval = interval;
-        }
-        options
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FilePaths {
-    procfs: Option<PathBuf>,
-    sysfs: Option<PathBuf>,
-    rootfs: Option<PathBuf>,
-}
-
 fn listen(overrides: &Overrides, filed: Option<OneOrMore>) -> Vec<Listen> {
     let given = Some(overrides.listen.clone()).filter(|given| !given.is_empty());
     let given = given.or(filed.map(Vec::from)).filter(|given| !given.is_empty());
@@ -329,172 +169,15 @@ impl From<LogLevel> for tracing::Level {
     }
 }
 
-/// Time between samples: 500ms to 60s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Interval(pub(crate) Duration);
-
-impl FromStr for Interval {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let interval = duration(text)?;
-        let allowed = Duration::from_millis(500)..=Duration::from_secs(60);
-        if allowed.contains(&interval) {
-            Ok(Self(interval))
-        } else {
-            Err("must be from 500ms to 60s".to_owned())
-        }
-    }
-}
-
-impl TryFrom<String> for Interval {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map_err(|error| format!("interval `{text}`: {error}"))
-    }
-}
-
-/// How long something is kept: `36h`, `30d`, `6w`, `5y`. A month has 30 days and a year 365.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Keep(pub(crate) Duration);
-
-impl FromStr for Keep {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a duration such as 36h, 30d or 5y");
-        let span: Span = text.parse().map_err(|_| wrong())?;
-        let days = i64::from(span.get_years()) * 365
-            + i64::from(span.get_months()) * 30
-            + i64::from(span.get_weeks()) * 7
-            + i64::from(span.get_days());
-        let seconds = days * 86_400
-            + i64::from(span.get_hours()) * 3600
-            + span.get_minutes() * 60
-            + span.get_seconds();
-        let parts = span.get_milliseconds() + span.get_microseconds() + span.get_nanoseconds();
-        let seconds = u64::try_from(seconds).ok().filter(|_| parts == 0).ok_or_else(wrong)?;
-        Ok(Self(Duration::from_secs(seconds)))
-    }
-}
-
-impl TryFrom<String> for Keep {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// As [`Keep`], of what is never kept for less than an hour: what was a moment ago is always asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct KeepRaw(Keep);
-
-impl FromStr for KeepRaw {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let keep: Keep = text.parse()?;
-        let long = keep.0 >= Duration::from_secs(3600);
-        long.then_some(Self(keep)).ok_or_else(|| format!("`{text}` is less than the least, 1h"))
-    }
-}
-
-impl TryFrom<String> for KeepRaw {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// A size as people write it: `500MB`, `2GiB`, `1048576`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct ByteCount(pub(crate) u64);
-
-impl FromStr for ByteCount {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: [(&str, u64); 8] = [
-            ("", 1),
-            ("B", 1),
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("TiB", 1 << 40),
-            ("MB", 1_000_000),
-            ("GB", 1_000_000_000),
-        ];
-        let wrong = || format!("`{text}` is not a size such as 500MB or 2GiB");
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(end);
-        let unit = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?.1;
-        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-        let bytes = bytes.ok_or_else(wrong)?;
-        if bytes < MIN_STORE_BYTES {
-            return Err(format!("`{text}` is less than the least, 1MiB"));
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl TryFrom<String> for ByteCount {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// Below this, segments would be too small to be worth their headers.
-const MIN_STORE_BYTES: u64 = 1 << 20;
-
-/// At most how long a row may be lost to a power cut: 1s to 5m.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct CommitInterval(Duration);
-
-impl TryFrom<String> for CommitInterval {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let interval = duration(&text)?;
-        let allowed = Duration::from_secs(1)..=Duration::from_secs(300);
-        let error = || format!("commit_interval `{text}`: must be from 1s to 5m");
-        allowed.contains(&interval).then_some(Self(interval)).ok_or_else(error)
-    }
-}
-
-/// A length of time as people write it: `5s`, `500ms`, `1m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    // It may come from anybody, over HTTP.
-    let shown = || text.chars().take(32).flat_map(char::escape_default).collect::<String>();
-    let parsed: SignedDuration =
-        text.parse().map_err(|_| format!("`{}` is not a duration such as 5s or 500ms", shown()))?;
-    Duration::try_from(parsed).map_err(|_| format!("`{}` is negative", shown()))
-}
-
-/// A file, as it is understood and as it stands.
-fn read(path: &Path) -> anyhow::Result<(File, toml::Table)> {
-    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        bail!("more than {MAX_FILE_BYTES} bytes");
-    }
-    let text = fs::read_to_string(path)?;
-    Ok((toml::from_str(&text)?, toml::from_str(&text)?))
-}
-
 fn is_absent(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
     use super::*;
 
     fn file(text: &str) -> Result<File, toml::de::Error> {

@@ -2,7 +2,7 @@
 //!
 //! As psutil.disk_partitions: the types of /proc/filesystems that are not marked `nodev`, and zfs. Mounts of
 //! `none` and of loop devices are left out. The table is that of PID 1, whose mount namespace is the host's
-//! even when PerfWatch runs in one of its own; it is read again only when the kernel says that it changed.
+//! even when PerfWatch runs in one of its own; it is read again when the kernel says that it changed, and now and then.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
@@ -21,6 +21,10 @@ pub const MAX_PARTITIONS: usize = 512;
 
 /// A file system that takes longer to fail is paused.
 const SLOW: Duration = Duration::from_millis(100);
+
+/// How often the table is read though the kernel says nothing of a change: a file system that makes itself read-only after
+/// an error, as ext4 does, changes no mount.
+const READ_AGAIN: Duration = Duration::from_secs(30);
 
 /// First pause, and longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -107,6 +111,7 @@ pub(super) struct MountTable {
     mounts: Option<Vec<Asked>>,
     /// The table changed and could not be read since.
     unread: bool,
+    read_at: Instant,
     truncated: bool,
 }
 
@@ -149,6 +154,7 @@ impl MountTable {
             mount_ids: host.procfs("1/mountinfo"),
             mounts: None,
             unread: false,
+            read_at: Instant::now(),
             truncated: false,
         };
         // A failure shows itself again, and is reported, at the first tick.
@@ -174,12 +180,13 @@ impl MountTable {
     /// Reads the table if it changed. Mounts that stay keep their errands.
     fn refresh(&mut self) -> Result<(), Error> {
         let changed = self.table.changed() || std::mem::take(&mut self.unread);
-        if self.mounts.is_some() && !changed {
+        if self.mounts.is_some() && !changed && self.read_at.elapsed() < READ_AGAIN {
             return Ok(());
         }
         self.unread = true;
         let mut mounts = self.read_table()?;
         self.unread = false;
+        self.read_at = Instant::now();
         let root = |mount: &&mut Mount| matches!(mount.device.as_str(), "/dev/root" | "rootfs");
         for mount in mounts.iter_mut().filter(root) {
             mount.device = self.host.root_device().unwrap_or_else(|| mount.device.clone());
@@ -263,7 +270,7 @@ fn device_fstype(line: &[u8]) -> Option<Vec<u8>> {
 
 /// The file systems of a mount table that are on devices of `device_types`, in its order:
 /// `/dev/vda / ext4 rw,relatime 0 0`. A mount that is covered by a later one at the same place cannot be
-/// asked for and is left out.
+/// asked for and is left out. ext4 that no longer writes after an error stays `rw` and says `emergency_ro` since kernel 6.15.
 pub fn parse_mounts(
     text: &[u8],
     device_types: &BTreeSet<Vec<u8>>,
@@ -304,7 +311,7 @@ pub fn parse_mounts(
             name: text(&mountpoint),
             device: text(&device),
             fstype: text(fstype),
-            read_only: options.any(|option| option == b"ro"),
+            read_only: options.any(|option| matches!(option, b"ro" | b"emergency_ro")),
         }));
     }
     Ok(mounts.into_iter().flatten().collect())
@@ -353,10 +360,11 @@ mod tests {
     #[test]
     fn a_read_only_mount_says_so() {
         let types = [b"ext4".to_vec()].into();
-        let text = b"/dev/a /a ext4 ro,errors=remount-ro 0 0\n/dev/b /b ext4 rw,errors=remount-ro 0 0\n/dev/c /c ext4\n";
+        let text = b"/dev/a /a ext4 ro,errors=remount-ro 0 0\n/dev/b /b ext4 rw,errors=remount-ro 0 0\n/dev/c /c ext4\n\
+                     /dev/d /d ext4 rw,relatime,emergency_ro 0 0\n";
         let mounts = parse_mounts(text, &types).unwrap();
         let read_only: Vec<_> = mounts.iter().map(|mount| mount.read_only).collect();
-        assert_eq!(read_only, [true, false, false]);
+        assert_eq!(read_only, [true, false, false, true]);
     }
 
     #[test]

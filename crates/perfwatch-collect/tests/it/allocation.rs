@@ -69,9 +69,12 @@ fn parsers_allocate_nothing() {
 /// The whole of a read, files included. (That of the CPU and of partitions takes answers from errands.)
 #[test]
 fn reading_memory_allocates_nothing() {
-    let mut memory = Memory::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
-    let mut reading = MemoryReading::default();
-    assert_eq!(allocations(|| memory.read(&mut reading).unwrap()), 0);
+    // NUMA nodes, and zram.
+    for host in ["server128", "kernel418"] {
+        let mut memory = Memory::new(&Arc::new(Host::recorded(&fixture(host, "t0"))));
+        let mut reading = MemoryReading::default();
+        assert_eq!(allocations(|| memory.read(&mut reading).unwrap()), 0, "{host}");
+    }
 }
 
 #[test]

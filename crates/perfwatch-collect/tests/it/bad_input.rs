@@ -166,6 +166,31 @@ fn numbers_that_do_not_fit() {
 }
 
 #[test]
+fn a_node_or_device_that_makes_no_sense_costs_itself() {
+    for (host, file, part) in [
+        ("server128", "devices/system/node/node1/meminfo", "nodes.1"),
+        ("server128", "devices/system/node/node1/numastat", "nodes.1"),
+        ("kernel418", "block/zram0/mm_stat", "zram.zram0"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture(host, "t0"), dir.path());
+        let path = dir.path().join("sys").join(file);
+        fs::write(&path, "Node 1 MemTotal: x kB\nnuma_hit -1\n").unwrap();
+        let snapshot = sample(dir.path(), 2, |_| ()).pop().unwrap();
+        let status = &snapshot.status.memory;
+        assert_eq!(status.state, State::Ok, "{file}");
+        assert_eq!(status.parts.keys().collect::<Vec<_>>(), [part], "{file}");
+        assert!(status.parts[part].reason.contains(file), "{}", status.parts[part].reason);
+        let memory = snapshot.memory.unwrap();
+        assert!(host != "server128" || memory.nodes["0"].hit_per_sec == Some(0.0));
+        assert!(memory.zram.is_empty());
+        // Sizes are known without the counters.
+        let counted = memory.nodes.get("1").map(|node| node.hit);
+        assert_eq!(counted, file.ends_with("numastat").then_some(None), "{file}");
+    }
+}
+
+#[test]
 fn enormous_files() {
     for file in ["meminfo", "net/dev", "interrupts"] {
         let snapshot = spoiled(file, |text| {

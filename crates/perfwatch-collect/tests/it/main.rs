@@ -9,6 +9,7 @@ mod fake_kernel;
 mod fixtures;
 mod guest;
 mod hosts;
+mod memory_live;
 mod meters;
 mod perf;
 mod perf_live;

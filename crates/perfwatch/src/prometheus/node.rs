@@ -13,7 +13,7 @@ use perfwatch_collect::ALL_OTHERS;
 use perfwatch_metrics::catalog::hidden;
 use perfwatch_metrics::cpu::{CpuMetrics, TICKS_PER_SECOND};
 use perfwatch_metrics::disk::PartitionMetrics;
-use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::memory::HostMemory;
 use perfwatch_metrics::network::NetworkMetrics;
 use perfwatch_metrics::snapshot::Uname;
 use perfwatch_metrics::{Snapshot, catalog};
@@ -33,8 +33,12 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
         write_cpu(page, cpu);
     }
     if let Some(memory) = &snapshot.memory {
-        write_meminfo(page, memory);
-        write_all(page, &families::VMSTAT, &[(String::new(), memory)]);
+        write_meminfo(page, &memory.host);
+        write_all(page, &families::VMSTAT, &[(String::new(), &memory.host)]);
+        let labels = |number: &String| written(&[("node", number)]);
+        let nodes = memory.nodes.iter().map(|(number, node)| (labels(number), node));
+        let nodes: Vec<_> = nodes.collect();
+        write_all(page, &families::NODES, &nodes);
     }
     let by_device = |name: &String| written(&[("device", name)]);
     if let Some(interfaces) = snapshot.network.as_ref().and_then(|n| n.interfaces.as_ref()) {
@@ -148,7 +152,7 @@ fn write_cpu(page: &mut Page, cpu: &CpuMetrics) {
 }
 
 /// Every line of /proc/meminfo: `Active(anon)` is `node_memory_Active_anon_bytes`.
-fn write_meminfo(page: &mut Page, memory: &MemoryMetrics) {
+fn write_meminfo(page: &mut Page, memory: &HostMemory) {
     let lines = &memory.meminfo;
     let mut told = HashSet::new();
     for (line, value) in lines.names.iter().zip(&lines.values) {

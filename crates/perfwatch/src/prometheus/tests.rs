@@ -178,7 +178,8 @@ proptest! {
         let mut snapshot = of_recording("container");
         let partition = |name: &String| PartitionMetrics {
             device: name.clone(), fstype: "x".into(), mountpoint: name.clone(), total_bytes: Some(3), used_bytes: Some(1),
-            free_bytes: Some(1), usage_percent: None, inodes: None, read_only: false,
+            free_bytes: Some(1), usage_percent: None, inodes_total: None, inodes_used: None,
+            inodes_usage_percent: None, read_only: false, inodes: None,
         };
         let partitions = names.iter().map(|name| (name.clone(), partition(name))).collect();
         snapshot.disk.as_mut().unwrap().partitions = Some(partitions);

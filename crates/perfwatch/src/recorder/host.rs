@@ -71,7 +71,7 @@ impl HostEvents {
             let online = cpu.times.iter().map(Option::is_some).enumerate().collect();
             look_at_cpus(&mut self.cpus, online, &mut told);
         }
-        if let Some(count) = snapshot.memory.as_ref().and_then(|memory| memory.oom_kill) {
+        if let Some(count) = snapshot.memory.as_ref().and_then(|memory| memory.host.oom_kills) {
             look_at_oom_kills(&mut self.oom_kills, count, &mut told);
         }
         let interfaces = snapshot.network.as_ref().and_then(|network| network.interfaces.as_ref());

@@ -1,11 +1,11 @@
 //! Faults of the host, on the real binary.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -210,6 +210,37 @@ fn mount_again(disks: &DeadDisks) {
 }
 
 #[test]
+fn a_file_system_that_was_remounted_read_only_shows() {
+    let _quiet = quiet();
+    // A bind mount is a partition where what it is a part of is on a device. In namespaces of its own, whose process 1 is the shell.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let script = "mount --bind \"$1\" \"$1\" && { \"$0\" watch --interval 500ms & read line && \
+                  mount -o remount,bind,ro \"$1\" && wait; }";
+    let mut child = Command::new("unshare")
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script])
+        .args([OsStr::new(env!("CARGO_BIN_EXE_perfwatch")), dir.path().as_os_str()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let _process = Running(child);
+    let place = dir.path().to_str().unwrap();
+    let mut lines = BufReader::new(stdout).lines();
+    let mut read_only = || {
+        let snapshot: Value = serde_json::from_str(&lines.next()?.unwrap()).unwrap();
+        snapshot["disk"]["partitions"][place]["read_only"].as_bool()
+    };
+    let Some(before) = read_only() else {
+        return skipped("a remount", "no namespaces can be made here, or target/ is on no device");
+    };
+    assert!(!before);
+    writeln!(stdin, "now").unwrap();
+    // It comes between two ticks, or within one.
+    assert!((0..4).any(|_| read_only().unwrap()));
+}
+
+#[test]
 fn a_hung_mount_does_not_hold_up_the_end() {
     let disks = match DeadDisks::new(8) {
         Ok(disks) => disks,
@@ -254,7 +285,7 @@ fn beside_twice_as_many_busy_processes_as_cpus_ticks_stay_in_order() {
     let _alone = noise();
     let busy: Vec<_> = (0..2 * std::thread::available_parallelism().unwrap().get())
         .map(|_| {
-            let mut shell = std::process::Command::new("sh");
+            let mut shell = Command::new("sh");
             Running(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
         })
         .collect();

@@ -16,7 +16,7 @@ values must lie between the two:
 - Latencies: the same bounds, of time and count. Null exactly when nothing completed.
 - Shares of CPU time: psutil's own percentages over the same window, give or take CPU_POINTS.
 
---load makes something to see: burnt CPU, a busy file, a busy network interface, sockets in every state that
+--load makes something to see: burnt CPU, a busy file, pages read back that were reclaimed, a busy network interface, sockets in every state that
 loopback can be brought to, in different numbers so that no two can be mixed up unseen.
 
 A fixture stands still: what psutil computes from DIR/t1/proc must be equal. Rates, CPU shares, sensors and
@@ -99,6 +99,18 @@ SLACK: dict[str, float] = {
     "kernel.threads_percent": 0.2 + ROUNDING_POINTS,
     "kernel.clock_offset_ms": 1.0,
     "kernel.clock_max_error_ms": 1.0,
+    "memory.active_bytes": 64 * MIB,
+    "memory.inactive_bytes": 64 * MIB,
+    "memory.dirty_bytes": 64 * MIB,
+    "memory.writeback_bytes": 64 * MIB,
+    "memory.slab_reclaimable_bytes": 16 * MIB,
+    "memory.slab_unreclaimable_bytes": 16 * MIB,
+    "memory.shmem_bytes": 16 * MIB,
+    "memory.committed_bytes": 64 * MIB,
+    "memory.nodes.free_bytes": 16 * MIB,
+    "disk.devices.in_flight": 256,  # thousands of times a second
+    "disk.partitions.inodes_used": 100,
+    "disk.partitions.inodes_usage_percent": 0.1,
     "disk.partitions.used_bytes": 16 * MIB,
     "disk.partitions.free_bytes": 16 * MIB,
     "disk.partitions.usage_percent": 0.1 + ROUNDING_POINTS,
@@ -106,7 +118,41 @@ SLACK: dict[str, float] = {
 
 ABSENT = "absent"
 # Sections that are a map from a name to the metrics of what has that name.
-MAPS = ("network.interfaces", "disk.devices", "disk.partitions")
+MAPS = ("memory.nodes", "memory.zram", "network.interfaces", "disk.devices", "disk.partitions")
+# How counters are called beyond `x` and `x_per_sec`: their rate and its scale; what is counted where they are a time.
+RATES = {
+    "disk.devices.read_count": ("disk.devices.read_iops", 1.0),
+    "disk.devices.write_count": ("disk.devices.write_iops", 1.0),
+    "disk.devices.discards": ("disk.devices.discard_iops", 1.0),
+    "disk.devices.flushes": ("disk.devices.flush_iops", 1.0),
+    "disk.devices.io_time_ms": ("disk.devices.utilization_percent", 0.1),
+    "disk.devices.weighted_io_time_ms": ("disk.devices.queue_depth", 0.001),
+}
+COUNTS = {
+    "disk.devices.read_time_ms": ("disk.devices.read_latency_ms", "disk.devices.read_count"),
+    "disk.devices.write_time_ms": ("disk.devices.write_latency_ms", "disk.devices.write_count"),
+    "disk.devices.discard_time_ms": ("disk.devices.discard_latency_ms", "disk.devices.discards"),
+    "disk.devices.flush_time_ms": ("disk.devices.flush_latency_ms", "disk.devices.flushes"),
+}
+# Columns of /proc/diskstats that psutil does not know, after the name and the eight of reads and writes.
+QUEUE_COLUMNS = ("in_flight", "io_time_ms", "weighted_io_time_ms")
+DISCARD_COLUMNS = ("discards", "", "discard_bytes", "discard_time_ms")
+FLUSH_COLUMNS = ("flushes", "flush_time_ms")
+SECTOR_BYTES = 512
+# Lines of /proc/meminfo that psutil does not have, or not on every kernel.
+MEMINFO = {
+    "Active": "active_bytes",
+    "Inactive": "inactive_bytes",
+    "Dirty": "dirty_bytes",
+    "Writeback": "writeback_bytes",
+    "SReclaimable": "slab_reclaimable_bytes",
+    "SUnreclaim": "slab_unreclaimable_bytes",
+    "Shmem": "shmem_bytes",
+    "CommitLimit": "commit_limit_bytes",
+    "Committed_AS": "committed_bytes",
+    "Zswap": "zswap_pool_bytes",
+    "Zswapped": "zswap_stored_bytes",
+}
 # Sections that psutil does not know of: hardware's own meters, which few hosts have, and performance counters, which
 # other tests compare with perf stat.
 NOT_OF_PSUTIL = ("power.", "memory_bandwidth.", "resctrl.", "perf_events.", "self.")
@@ -134,6 +180,9 @@ class Check(NamedTuple):
 # --- What psutil and /proc say -----------------------------------------------------------------------------
 
 
+sysfs = Path("/sys")
+
+
 def proc(path: str) -> Path:
     return Path(psutil.PROCFS_PATH) / path
 
@@ -145,7 +194,7 @@ def as_text(name: str) -> str:
 
 def counters() -> Values:
     """Everything that only grows, also what only rates are made of."""
-    return interrupts() | interfaces() | devices() | vmstat() | protocols()
+    return interrupts() | interfaces() | devices() | queues() | vmstat() | numa() | protocols()
 
 
 def interfaces() -> Values:
@@ -310,6 +359,56 @@ def devices() -> Values:
     return values
 
 
+def queues() -> Values:
+    """What psutil leaves out of /proc/diskstats. Null where the kernel has no such columns."""
+    values: Values = {}
+    for line in proc("diskstats").read_text().splitlines():
+        _, _, name, *words = line.split()
+        if name.startswith("loop"):
+            continue
+        numbers = [int(word) for word in words]
+        fields: dict[str, Any] = dict.fromkeys(("reads_merged", "writes_merged"))
+        if len(numbers) > 4:
+            fields = {"reads_merged": numbers[1], "writes_merged": numbers[5]}
+        rest = numbers[8:]
+        for columns in (QUEUE_COLUMNS, DISCARD_COLUMNS, FLUSH_COLUMNS):
+            known, rest = rest[: len(columns)], rest[len(columns) :]
+            fields |= zip(columns, known or [None] * len(columns))
+        del fields[""]
+        if fields["discard_bytes"] is not None:
+            fields["discard_bytes"] *= SECTOR_BYTES
+        values |= rows("disk.devices", name, fields)
+    return values
+
+
+def numa() -> Values:
+    """Counters of each node."""
+    values: Values = {}
+    for directory in sysfs.glob("devices/system/node/node[0-9]*"):
+        counts = dict(line.split() for line in (directory / "numastat").read_text().splitlines())
+        fields = {name: int(counts[f"numa_{name}"]) for name in ("hit", "miss", "foreign")}
+        values |= rows("memory.nodes", directory.name.removeprefix("node"), fields)
+    return values
+
+
+def node_sizes() -> Values:
+    values: Values = {}
+    for directory in sysfs.glob("devices/system/node/node[0-9]*"):
+        kilobytes = dict(re.findall(r"(\w+): +(\d+) kB", (directory / "meminfo").read_text()))
+        fields = {"total_bytes": int(kilobytes["MemTotal"]) * 1024, "free_bytes": int(kilobytes["MemFree"]) * 1024}
+        values |= rows("memory.nodes", directory.name.removeprefix("node"), fields)
+    return values
+
+
+def zram() -> Values:
+    values: Values = {}
+    for file in sysfs.glob("block/zram[0-9]*/mm_stat"):
+        data, compressed, used = map(int, file.read_text().split()[:3])
+        fields = {"data_bytes": data, "compressed_bytes": compressed, "used_bytes": used}
+        values |= rows("memory.zram", file.parent.name, fields)
+    return values
+
+
 def rows(section: str, name: str, fields: dict[str, Any]) -> Values:
     return {(f"{section}.{field}", as_text(name)): value for field, value in fields.items()}
 
@@ -332,6 +431,11 @@ def vmstat() -> Values:
     counts = {name: int(value) for name, value in map(str.split, lines)}
     names = ("pgpgin", "pgpgout", "pswpin", "pswpout", "pgfault", "pgmajfault")
     values: Values = {(f"memory.{name}", ""): counts[name] for name in names if name in counts}
+    values["memory.oom_kills", ""] = counts.get("oom_kill")
+    values["memory.compact_stalls", ""] = counts.get("compact_stall")
+    for metric, pattern in (("direct_reclaims", "allocstall"), ("refaults", r"workingset_refault")):
+        lines_of = [value for name, value in counts.items() if name.startswith(pattern)]
+        values[f"memory.{metric}", ""] = sum(lines_of) if lines_of else None
     if "pgpgin" in counts:
         values["memory.page_io_bytes", ""] = (counts["pgpgin"] + counts["pgpgout"]) * 1024
     if "pswpin" in counts:
@@ -360,6 +464,8 @@ def memory() -> Values:
         ("memory.hugepages_free", ""): meminfo.get("HugePages_Free"),
         ("memory.hugepages_reserved", ""): meminfo.get("HugePages_Rsvd"),
     }
+    for name, field in MEMINFO.items():
+        values[f"memory.{field}", ""] = meminfo[name] * 1024 if name in meminfo else None
     for field in ("total", "used", "free"):
         values[f"memory.swap_{field}_bytes", ""] = getattr(swap, field, None)
     return values
@@ -408,13 +514,23 @@ def partitions(*, sizes: bool) -> Values:
             "device": as_text(part.device),
             "fstype": as_text(part.fstype),
             "mountpoint": as_text(part.mountpoint),
+            "read_only": "ro" in part.opts.split(","),
         }
         if sizes:
             usage = psutil.disk_usage(part.mountpoint)
             fields |= {"total_bytes": usage.total, "used_bytes": usage.used, "free_bytes": usage.free}
             fields["usage_percent"] = usage.percent
+            fields |= inodes(os.statvfs(part.mountpoint))
         values |= rows("disk.partitions", part.mountpoint, fields)
     return values
+
+
+def inodes(answer: os.statvfs_result) -> dict[str, Any]:
+    if answer.f_files == 0:
+        return dict.fromkeys(("inodes_total", "inodes_used", "inodes_usage_percent"))
+    used = answer.f_files - answer.f_ffree
+    percent = used / answer.f_files * 100
+    return {"inodes_total": answer.f_files, "inodes_used": used, "inodes_usage_percent": percent}
 
 
 def frequencies() -> Values:
@@ -461,7 +577,9 @@ def cpu_shares() -> Values:
 def everything() -> Values:
     """All but rates, shares and latencies, which need two looks."""
     slow = connections() | partitions(sizes=True) | frequencies() | temperatures()
-    return slow | memory() | links() | sockets() | conntrack() | running_kernel() | counters()
+    of_network = links() | sockets() | conntrack()
+    of_memory = memory() | node_sizes() | zram()
+    return slow | of_memory | of_network | running_kernel() | counters()
 
 
 # --- What PerfWatch says -----------------------------------------------------------------------------------
@@ -532,29 +650,33 @@ def seen_by_all(inner: Looks, outer: Looks) -> set[Key]:
 def bounds_of_rates(inner: Looks, outer: Looks, seconds: float) -> Bounds:
     bounds: Bounds = {}
     for metric, instance in seen_by_all(inner, outer):
-        operations = metric.removesuffix("_count")
-        rate = f"{metric}_per_sec" if operations == metric else f"{operations}_iops"
+        rate, scale = RATES.get(metric, (f"{metric}_per_sec", 1.0))
         if rate not in golden_ids():
+            continue
+        if outer[0][metric, instance] is None:
+            bounds[rate, instance] = (None, None)
             continue
         low = growth(inner, metric, instance) / (seconds * (1 + WINDOW_SLACK))
         high = growth(outer, metric, instance) / (seconds * (1 - WINDOW_SLACK))
-        bounds[rate, instance] = (low, high)
+        bounds[rate, instance] = (low * scale, high * scale)
     return bounds
 
 
 def bounds_of_latencies(inner: Looks, outer: Looks) -> Bounds:
     bounds: Bounds = {}
     for metric, name in seen_by_all(inner, outer):
-        operations = metric.removesuffix("_time_ms")
-        if operations == metric:
+        latency, count = COUNTS.get(metric, (None, None))
+        if latency is None:
             continue
-        count = f"{operations}_count"
+        if outer[0][metric, name] is None:
+            bounds[latency, name] = (None, None)
+            continue
         least, most = growth(inner, count, name), growth(outer, count, name)
         # The kernel counts nanoseconds and shows whole milliseconds.
         shortest, longest = growth(inner, metric, name) - 1, growth(outer, metric, name) + 1
         low = max(0.0, shortest / most) if least else None
         high = None if not most else longest / least if least else float("inf")
-        bounds[f"{operations}_latency_ms", name] = (low, high)
+        bounds[latency, name] = (low, high)
     return bounds
 
 
@@ -627,6 +749,8 @@ def run_live(arguments: argparse.Namespace) -> list[Check]:
 
 
 def run_fixture(arguments: argparse.Namespace) -> list[Check]:
+    global sysfs
+    sysfs = arguments.fixture / "t1" / "sys"
     with tempfile.TemporaryDirectory() as copy:
         psutil.PROCFS_PATH = f"{copy}/proc"
         shutil.copytree(arguments.fixture / "t1" / "proc", psutil.PROCFS_PATH)
@@ -640,7 +764,8 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
             "meminfo": memory,
             "interrupts": interrupts,
             "net/dev": interfaces,
-            "diskstats": devices,
+            "vmstat": vmstat,
+            "diskstats": lambda: devices() | queues(),
             "net/tcp": connections_of_fixture,
             "net/netstat": protocols,
             "net/sockstat": sockets,
@@ -648,7 +773,7 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
             "sys/fs/file-nr": kernel_files,
             "self/mounts": lambda: partitions(sizes=False),
         }
-        values: Values = {}
+        values: Values = numa() | node_sizes() | zram()
         for file, read in parts.items():
             if proc(file).exists():
                 values |= read()
@@ -685,6 +810,41 @@ def keep_disk_busy(parent: int) -> None:
             with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as pages:
                 pages.madvise(mmap.MADV_RANDOM)
                 sum(pages[:: mmap.PAGESIZE])
+
+
+@contextlib.contextmanager
+def small_memory() -> Iterator[Path | None]:
+    """A control group of 16 MiB, or None where none can be made."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root) / f"pwparity{os.getpid()}"
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(16 * MIB))
+            except OSError:
+                group.rmdir()
+                continue
+            try:
+                yield group
+            finally:
+                group.rmdir()
+            return
+    print("parity: no memory cgroup; nothing may be read twice", file=sys.stderr)
+    yield None
+
+
+def keep_memory_short(parent: int, group: Path) -> None:
+    """Reads a file again and again that is larger than the memory it may have: what was reclaimed comes back."""
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    with tempfile.TemporaryFile(dir="/var/tmp") as file:
+        for _ in range(32):
+            file.write(os.urandom(MIB))
+        file.flush()
+        os.fsync(file.fileno())
+        while os.getppid() == parent:
+            for place in range(0, 32 * MIB, MIB):
+                os.pread(file.fileno(), MIB, place)
+                time.sleep(0.01)
 
 
 def keep_network_busy(parent: int, ready: Any) -> None:
@@ -759,11 +919,13 @@ def keep_protocols_busy(parent: int) -> None:
 
 
 @contextlib.contextmanager
-def workers() -> Iterator[None]:
+def workers(group: Path | None) -> Iterator[None]:
     context = multiprocessing.get_context("fork")
     ready, parent = context.Event(), os.getpid()
     jobs = [(burn, (parent, 0)), (burn, (parent, 10)), (keep_disk_busy, (parent,))]
     jobs.append((keep_protocols_busy, (parent,)))
+    if group:
+        jobs.append((keep_memory_short, (parent, group)))
     has_tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
     if has_tun:
         jobs.append((keep_network_busy, (parent, ready)))
@@ -902,7 +1064,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         held = []
         if arguments.load:
-            stack.enter_context(workers())
+            stack.enter_context(workers(stack.enter_context(small_memory())))
             held = hold_sockets()  # after the workers: a socket that they share would not close
             time.sleep(SETTLE_SECONDS)
             require_states()

@@ -60,6 +60,17 @@ TOLD = {
             "available_bytes": ("perfwatch_memory_available_bytes", 1),
             "pgpgin_per_sec": ("perfwatch_memory_pgpgin_bytes_per_second", 1024),
             "pgfault_per_sec": ("perfwatch_memory_pgfault_per_second", 1),
+            "committed_bytes": ("node_memory_Committed_AS_bytes", 1),
+            "oom_kills": ("node_vmstat_oom_kill", 1),
+            "direct_reclaims": ("perfwatch_memory_direct_reclaims_total", 1),
+        },
+    ),
+    "memory.nodes": (
+        "node",
+        {
+            "total_bytes": ("node_memory_numa_MemTotal", 1),
+            "hit": ("node_memory_numa_numa_hit_total", 1),
+            "hit_per_sec": ("perfwatch_memory_nodes_hit_pages_per_second", 1),
         },
     ),
     "network.connections": (
@@ -86,6 +97,10 @@ TOLD = {
             "write_bytes": ("node_disk_written_bytes_total", 1),
             "read_count": ("node_disk_reads_completed_total", 1),
             "write_time_ms": ("node_disk_write_time_seconds_total", 0.001),
+            "io_time_ms": ("node_disk_io_time_seconds_total", 0.001),
+            "flushes": ("node_disk_flush_requests_total", 1),
+            "utilization_percent": ("perfwatch_disk_devices_utilization_ratio", 0.01),
+            "queue_depth": ("perfwatch_disk_devices_queue_depth", 1),
         },
     ),
     "disk.partitions": (
@@ -94,6 +109,9 @@ TOLD = {
             "total_bytes": ("node_filesystem_size_bytes", 1),
             "free_bytes": ("node_filesystem_avail_bytes", 1),
             "usage_percent": ("perfwatch_disk_partitions_usage_ratio", 0.01),
+            "inodes_used": ("perfwatch_disk_partitions_inodes_used", 1),
+            "inodes_usage_percent": ("perfwatch_disk_partitions_inodes_usage_ratio", 0.01),
+            "read_only": ("node_filesystem_readonly", 1),
         },
     ),
 }
@@ -267,7 +285,8 @@ def free_port() -> int:
 
 def node(arguments: argparse.Namespace) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with running(["prometheus-node-exporter", f"--web.listen-address={address}"], f"http://{address}/"):
+    command = ["prometheus-node-exporter", "--collector.meminfo_numa", f"--web.listen-address={address}"]
+    with running(command, f"http://{address}/"):
         before = families(get(f"http://{address}/metrics")[0], text_parser)
         # A sample that was taken after that.
         taken = time.time()

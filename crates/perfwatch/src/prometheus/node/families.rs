@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use perfwatch_metrics::cpu::CpuMetrics;
 use perfwatch_metrics::disk::{DeviceMetrics, PartitionMetrics};
 use perfwatch_metrics::kernel::KernelMetrics;
-use perfwatch_metrics::memory::MemoryMetrics;
+use perfwatch_metrics::memory::{HostMemory, NodeMetrics};
 use perfwatch_metrics::network::{
     ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetCpu, TcpMetrics, UdpCounters,
 };
@@ -84,12 +84,8 @@ pub(super) const ACTIVITY: [Node<CpuMetrics>; 6] = [
     }),
 ];
 
-pub(super) const VMSTAT: [Node<MemoryMetrics>; 7] = [
-    unknown(
-        "node_vmstat_oom_kill",
-        Words("Processes killed since boot because memory ran out."),
-        |memory| whole(memory.oom_kill?),
-    ),
+pub(super) const VMSTAT: [Node<HostMemory>; 7] = [
+    unknown("node_vmstat_oom_kill", Metric("memory.oom_kills"), |memory| whole(memory.oom_kills?)),
     unknown("node_vmstat_pgfault", Metric("memory.pgfault"), |memory| whole(memory.pgfault?)),
     unknown("node_vmstat_pgmajfault", Metric("memory.pgmajfault"), |memory| {
         whole(memory.pgmajfault?)
@@ -100,8 +96,23 @@ pub(super) const VMSTAT: [Node<MemoryMetrics>; 7] = [
     unknown("node_vmstat_pswpout", Metric("memory.pswpout"), |memory| whole(memory.pswpout?)),
 ];
 
+/// Of each NUMA node. node_exporter has more of them, where it is told to.
+pub(super) const NODES: [Node<NodeMetrics>; 5] = [
+    gauge("node_memory_numa_MemFree", Metric("memory.nodes.free_bytes"), |node| {
+        whole(node.free_bytes)
+    }),
+    gauge("node_memory_numa_MemTotal", Metric("memory.nodes.total_bytes"), |node| {
+        whole(node.total_bytes)
+    }),
+    counter("node_memory_numa_numa_foreign", Metric("memory.nodes.foreign"), |node| {
+        whole(node.foreign?)
+    }),
+    counter("node_memory_numa_numa_hit", Metric("memory.nodes.hit"), |node| whole(node.hit?)),
+    counter("node_memory_numa_numa_miss", Metric("memory.nodes.miss"), |node| whole(node.miss?)),
+];
+
 /// Lines of /proc/meminfo that are metrics of the catalog.
-pub(super) const MEMINFO: [(&str, &str); 8] = [
+pub(super) const MEMINFO: [(&str, &str); 19] = [
     ("MemTotal", "memory.total_bytes"),
     ("MemFree", "memory.free_bytes"),
     ("Buffers", "memory.buffers_bytes"),
@@ -110,6 +121,17 @@ pub(super) const MEMINFO: [(&str, &str); 8] = [
     ("HugePages_Total", "memory.hugepages_total"),
     ("HugePages_Free", "memory.hugepages_free"),
     ("HugePages_Rsvd", "memory.hugepages_reserved"),
+    ("Active", "memory.active_bytes"),
+    ("Inactive", "memory.inactive_bytes"),
+    ("Dirty", "memory.dirty_bytes"),
+    ("Writeback", "memory.writeback_bytes"),
+    ("SReclaimable", "memory.slab_reclaimable_bytes"),
+    ("SUnreclaim", "memory.slab_unreclaimable_bytes"),
+    ("Shmem", "memory.shmem_bytes"),
+    ("CommitLimit", "memory.commit_limit_bytes"),
+    ("Committed_AS", "memory.committed_bytes"),
+    ("Zswap", "memory.zswap_pool_bytes"),
+    ("Zswapped", "memory.zswap_stored_bytes"),
 ];
 
 pub(super) const NETWORK: [Node<InterfaceMetrics>; 19] = [
@@ -324,62 +346,58 @@ pub(super) const CONTROLLER: [Node<[u64; 2]>; 2] = [
 ];
 
 pub(super) const DISK: [Node<DeviceMetrics>; 17] = [
-    counter("node_disk_discard_time_seconds", Words("Time that all discards took."), |device| {
-        millis(device.rest[6]?)
+    counter("node_disk_discard_time_seconds", Metric("disk.devices.discard_time_ms"), |device| {
+        millis(device.discard_time_ms?)
     }),
     counter("node_disk_discarded_sectors", Words("Sectors of 512 bytes discarded."), |device| {
-        whole(device.rest[5]?)
+        whole(device.discard_bytes? / 512)
     }),
-    counter("node_disk_discards_completed", Words("Completed discards."), |device| {
-        whole(device.rest[3]?)
+    counter("node_disk_discards_completed", Metric("disk.devices.discards"), |device| {
+        whole(device.discards?)
     }),
     counter(
         "node_disk_discards_merged",
         Words("Discards merged with a neighbour before they were issued."),
-        |device| whole(device.rest[4]?),
+        |device| whole(device.discards_merged?),
     ),
-    counter("node_disk_flush_requests", Words("Completed flushes."), |device| {
-        whole(device.rest[7]?)
+    counter("node_disk_flush_requests", Metric("disk.devices.flushes"), |device| {
+        whole(device.flushes?)
     }),
     counter(
         "node_disk_flush_requests_time_seconds",
-        Words("Time that all flushes took."),
-        |device| millis(device.rest[8]?),
+        Metric("disk.devices.flush_time_ms"),
+        |device| millis(device.flush_time_ms?),
     ),
-    gauge("node_disk_io_now", Words("Requests in flight."), |device| whole(device.rest[0]?)),
-    counter("node_disk_io_time_seconds", Words("Time with any request in flight."), |device| {
-        millis(device.rest[1]?)
+    gauge("node_disk_io_now", Metric("disk.devices.in_flight"), |device| whole(device.in_flight?)),
+    counter("node_disk_io_time_seconds", Metric("disk.devices.io_time_ms"), |device| {
+        millis(device.io_time_ms?)
     }),
     counter(
         "node_disk_io_time_weighted_seconds",
-        Words("Time in flight, added up over all requests."),
-        |device| millis(device.rest[2]?),
+        Metric("disk.devices.weighted_io_time_ms"),
+        |device| millis(device.weighted_io_time_ms?),
     ),
     counter("node_disk_read_bytes", Metric("disk.devices.read_bytes"), |device| {
         whole(device.read_bytes)
     }),
     counter("node_disk_read_time_seconds", Metric("disk.devices.read_time_ms"), |device| {
-        millis(device.merged.map(|_| device.read_time_ms)?)
+        millis(device.reads_merged.map(|_| device.read_time_ms)?)
     }),
     counter("node_disk_reads_completed", Metric("disk.devices.read_count"), |device| {
         whole(device.read_count)
     }),
-    counter(
-        "node_disk_reads_merged",
-        Words("Reads merged with a neighbour before they were issued."),
-        |device| whole(device.merged?[0]),
-    ),
+    counter("node_disk_reads_merged", Metric("disk.devices.reads_merged"), |device| {
+        whole(device.reads_merged?)
+    }),
     counter("node_disk_write_time_seconds", Metric("disk.devices.write_time_ms"), |device| {
-        millis(device.merged.map(|_| device.write_time_ms)?)
+        millis(device.writes_merged.map(|_| device.write_time_ms)?)
     }),
     counter("node_disk_writes_completed", Metric("disk.devices.write_count"), |device| {
         whole(device.write_count)
     }),
-    counter(
-        "node_disk_writes_merged",
-        Words("Writes merged with a neighbour before they were issued."),
-        |device| whole(device.merged?[1]),
-    ),
+    counter("node_disk_writes_merged", Metric("disk.devices.writes_merged"), |device| {
+        whole(device.writes_merged?)
+    }),
     counter("node_disk_written_bytes", Metric("disk.devices.write_bytes"), |device| {
         whole(device.write_bytes)
     }),
@@ -394,7 +412,7 @@ pub(super) const FILESYSTEM: [Node<PartitionMetrics>; 7] = [
         Words("1 when the file system did not say how full it is."),
         |partition| whole(u64::from(partition.total_bytes.is_none())),
     ),
-    gauge("node_filesystem_files", Words("Inodes, in use and free."), |partition| {
+    gauge("node_filesystem_files", Metric("disk.partitions.inodes_total"), |partition| {
         whole(partition.inodes?[0])
     }),
     gauge("node_filesystem_files_free", Words("Free inodes."), |partition| {
@@ -403,7 +421,7 @@ pub(super) const FILESYSTEM: [Node<PartitionMetrics>; 7] = [
     gauge("node_filesystem_free_bytes", Words("Free space, for root."), |partition| {
         whole(partition.total_bytes?.checked_sub(partition.used_bytes?)?)
     }),
-    gauge("node_filesystem_readonly", Words("1 when it is mounted read-only."), |partition| {
+    gauge("node_filesystem_readonly", Metric("disk.partitions.read_only"), |partition| {
         whole(u64::from(partition.read_only))
     }),
     gauge("node_filesystem_size_bytes", Metric("disk.partitions.total_bytes"), |partition| {
@@ -428,7 +446,8 @@ pub(in crate::prometheus) fn stood_for() -> HashMap<&'static str, String> {
     }
     let of_network = of(&NETWORK).chain(of(&TCP)).chain(of(&CONNTRACK)).chain(of(&SOCKETS));
     let of_disk = of(&DISK).chain(of(&FILESYSTEM));
-    let families = of(&VMSTAT).chain(of_network).chain(of_disk).chain(of(&KERNEL));
+    let of_memory = of(&VMSTAT).chain(of(&NODES));
+    let families = of_memory.chain(of_network).chain(of_disk).chain(of(&KERNEL));
     let meminfo = MEMINFO.map(|(line, id)| {
         let unit = if line.starts_with("HugePages_") { "" } else { "_bytes" };
         (id, format!("node_memory_{line}{unit}"))

@@ -127,7 +127,7 @@ fn file_systems_are_mounted_changed_and_unmounted() {
 
 #[test]
 fn processes_that_are_killed_are_counted() {
-    let kills = |count| changed(|vm| vm.memory.as_mut().unwrap().oom_kill = Some(count));
+    let kills = |count| changed(|vm| vm.memory.as_mut().unwrap().host.oom_kills = Some(count));
     let told = told(&[kills(3), kills(3), kills(5), kills(0), kills(1)]);
     let of = |count: u64| vec![("oom_kill", json!({ "count": count }))];
     assert_eq!(told, [vec![], vec![], of(2), vec![], of(1)]);
