@@ -220,7 +220,8 @@ pub fn parse_uptime(text: &[u8]) -> Result<u64, Malformed> {
     number(seconds).ok_or_else(|| Malformed::at(0, format!("not a time: {}", shown(word))))
 }
 
-/// File handles given out and how many may be, of /proc/sys/fs/file-nr: `327	0	2470938`. The second column is 0 since 2.6.
+/// File handles given out and how many may be, of /proc/sys/fs/file-nr, whose second column is 0 since 2.6:
+/// `327 0 2470938`.
 pub fn parse_file_nr(text: &[u8]) -> Result<[u64; 2], Malformed> {
     let mut columns = [0; 3];
     fill(&mut columns, words(text), 0)?;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use perfwatch_metrics::network::{
-    ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, NetworkMetrics, SocketMetrics, SoftnetCpu,
-    SoftnetMetrics, TcpMetrics, UdpCounters, UdpMetrics,
+    ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, NetworkMetrics, SocketMetrics,
+    SoftnetCpu, SoftnetMetrics, TcpMetrics, UdpCounters, UdpMetrics,
 };
 
 use crate::collector::{Collector, Report};
@@ -25,11 +25,11 @@ use crate::rate::{increase, per_second, per_second_32, percent, thousandths};
 use crate::rows::{Matcher, Named, Rows};
 use crate::seldom::Seldom;
 
-use links::{LinkReader, Links};
 pub use links::{Link, LinkFiles, parse_links};
+use links::{LinkReader, Links};
 pub use protocols::{Snmp, TcpExt, parse_netstat, parse_snmp, parse_snmp6};
-pub use sockets::{Sockstat, StateCounts, count_dump, parse_sockstat, parse_tcp_table};
 use sockets::{SocketReading, Sockets};
+pub use sockets::{Sockstat, StateCounts, count_dump, parse_sockstat, parse_tcp_table};
 pub use softnet::parse_softnet;
 use softnet::{SoftnetCounts, SoftnetTotals};
 
@@ -351,7 +351,8 @@ fn tcp_metrics(
         let (before, elapsed) = before?;
         Some((of(before.snmp.as_ref()?, &before.netstat)?, of(snmp, &now.netstat)?, elapsed))
     };
-    let rate = |of: Of| counters(of).and_then(|(then, now, elapsed)| per_second(then, now, elapsed));
+    let rate =
+        |of: Of| counters(of).and_then(|(then, now, elapsed)| per_second(then, now, elapsed));
     let grown = |of: Of| counters(of).and_then(|(then, now, _)| increase(then, now));
     let share = || {
         let sent = grown(|snmp, _| snmp.segments_sent)?;
@@ -359,8 +360,13 @@ fn tcp_metrics(
         // Counted apart: one may be ahead.
         percent(again.min(sent), sent)
     };
-    let TcpExt { listen_overflows, listen_drops, backlog_drops, syn_cookies_sent, memory_pressures } =
-        now.netstat;
+    let TcpExt {
+        listen_overflows,
+        listen_drops,
+        backlog_drops,
+        syn_cookies_sent,
+        memory_pressures,
+    } = now.netstat;
     TcpMetrics {
         segments_sent: snmp.segments_sent,
         segments_sent_per_sec: rate(|snmp, _| snmp.segments_sent),
@@ -529,10 +535,15 @@ mod tests {
         let before = dev(&line("eth0", 0)).unwrap();
         let before = &before.interfaces[0];
         let usage = |sent, duplex, is_limit| {
-            let mut now = InterfaceReading { name: "eth0".to_owned(), ..InterfaceReading::default() };
+            let mut now =
+                InterfaceReading { name: "eth0".to_owned(), ..InterfaceReading::default() };
             (now.receive[0], now.transmit[0]) = (200, 8_u64 + sent);
-            let files =
-                LinkFiles { bytes_per_second: Some(1000), duplex, is_limit, ..LinkFiles::default() };
+            let files = LinkFiles {
+                bytes_per_second: Some(1000),
+                duplex,
+                is_limit,
+                ..LinkFiles::default()
+            };
             let link = Link { up: true, files, ..Link::default() };
             let second = Duration::from_secs(1);
             interface_metrics(Some(before), second, &now, Some(&link)).link_utilization_percent

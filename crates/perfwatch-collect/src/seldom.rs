@@ -47,10 +47,11 @@ mod tests {
         fs::create_dir(dir.path().join("proc")).unwrap();
         let mut limit = Seldom::new(Host::recorded(dir.path()).procfs("limit"));
         let start = Instant::now();
-        let found = [(0, "1\n"), (59, "2\n"), (60, "3\n"), (119, ""), (120, "")].map(|(at, text)| {
-            fs::write(&file, text).unwrap();
-            limit.get(start + Duration::from_secs(at)).ok()
-        });
+        let found =
+            [(0, "1\n"), (59, "2\n"), (60, "3\n"), (119, ""), (120, "")].map(|(at, text)| {
+                fs::write(&file, text).unwrap();
+                limit.get(start + Duration::from_secs(at)).ok()
+            });
         assert_eq!(found, [Some(1), Some(1), Some(3), Some(3), None]);
     }
 }

@@ -20,8 +20,8 @@ use crate::kernel::KernelMetrics;
 use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
 use crate::network::{
-    ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetMetrics, TcpMetrics,
-    UdpMetrics,
+    ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetMetrics,
+    TcpMetrics, UdpMetrics,
 };
 use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
@@ -590,8 +590,15 @@ mod tests {
                 }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
                 _ if name.ends_with("_per_sec") => {
-                    let packets =
-                        ["packets_", "errors_", "drops_", "segments_", "datagrams_", "processed_", "dropped_"];
+                    let packets = [
+                        "packets_",
+                        "errors_",
+                        "drops_",
+                        "segments_",
+                        "datagrams_",
+                        "processed_",
+                        "dropped_",
+                    ];
                     let of_packets = packets.iter().any(|word| name.starts_with(word));
                     if of_packets { Unit::PacketsPerSecond } else { Unit::EventsPerSecond }
                 }

@@ -256,7 +256,9 @@ impl Event {
         let either = |name: &str, yes, no| if flag(name) { yes } else { no };
         let words = match self.kind.as_str() {
             "boot" => "the host was booted".to_owned(),
-            "cpu" => format!("CPU {} went {}", number("cpu"), either("online", "online", "offline")),
+            "cpu" => {
+                format!("CPU {} went {}", number("cpu"), either("online", "online", "offline"))
+            }
             "device" => {
                 let device = text("device");
                 format!("the device {device} {}", either("present", "appeared", "vanished"))

@@ -278,9 +278,24 @@ mod tests {
         let carrier = || attribute(33, &[1]);
         let mut answer =
             message(16, 2, 1, &[attribute(3, b"eth0\0"), attribute(16, &[6]), carrier(), changes]);
-        answer.extend(message(16, 3, 1, &[attribute(3, b"tun\xff\0"), attribute(16, &[0]), carrier()]));
-        answer.extend(message(16, 4, 0, &[attribute(3, b"tun1\0"), attribute(16, &[0]), carrier()]));
-        answer.extend(message(16, 5, 1, &[attribute(3, b"eth1\0"), attribute(16, &[2]), carrier()]));
+        answer.extend(message(
+            16,
+            3,
+            1,
+            &[attribute(3, b"tun\xff\0"), attribute(16, &[0]), carrier()],
+        ));
+        answer.extend(message(
+            16,
+            4,
+            0,
+            &[attribute(3, b"tun1\0"), attribute(16, &[0]), carrier()],
+        ));
+        answer.extend(message(
+            16,
+            5,
+            1,
+            &[attribute(3, b"eth1\0"), attribute(16, &[2]), carrier()],
+        ));
         let mut links = Vec::new();
         assert_eq!(parse_links(&answer, &mut links).unwrap(), Progress::More);
         let states: Vec<_> =
@@ -335,7 +350,11 @@ mod tests {
         }
         write(dir.path(), "eth0", &[("device/uevent", "DRIVER=ixgbe")]);
         write(dir.path(), "bond0", &[("bonding/mode", "802.3ad 4")]);
-        write(dir.path(), "wlan0", &[("device/uevent", ""), ("speed", "-1"), ("duplex", "unknown")]);
+        write(
+            dir.path(),
+            "wlan0",
+            &[("device/uevent", ""), ("speed", "-1"), ("duplex", "unknown")],
+        );
         let links = links(dir.path());
         let full = LinkFiles {
             hardware: true,

@@ -86,7 +86,7 @@ pub fn parse_netstat(text: &[u8]) -> Result<TcpExt, Malformed> {
     Ok(found)
 }
 
-/// Reads /proc/net/snmp6: `Udp6InDatagrams                 	0`. `Udp6` must be there.
+/// Reads /proc/net/snmp6: `Udp6InDatagrams 0`. `Udp6` must be there.
 pub fn parse_snmp6(text: &[u8]) -> Result<UdpCounters, Malformed> {
     let mut found = UdpCounters::default();
     for (index, line) in lines(text) {

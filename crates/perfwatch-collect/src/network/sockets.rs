@@ -176,9 +176,8 @@ pub fn parse_sockstat(text: &[u8]) -> Result<Sockstat, Malformed> {
                 (b"UDP:" | b"UDP6:", b"inuse") => &mut udp_inuse,
                 _ => continue,
             };
-            let value = number(value).ok_or_else(|| {
-                Malformed::at(index, format!("not a number: {}", shown(value)))
-            })?;
+            let value = number(value)
+                .ok_or_else(|| Malformed::at(index, format!("not a number: {}", shown(value))))?;
             *slot = Some(value);
         }
     }

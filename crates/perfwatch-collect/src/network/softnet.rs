@@ -103,8 +103,8 @@ mod tests {
         let mut totals = SoftnetTotals::default();
         let sums = [
             vec![cpu(0, u32::MAX - 1), cpu(1, 10)],
-            vec![cpu(0, 3), cpu(1, 10)],            // CPU 0 wraps
-            vec![cpu(0, 4)],                        // CPU 1 goes
+            vec![cpu(0, 3), cpu(1, 10)],               // CPU 0 wraps
+            vec![cpu(0, 4)],                           // CPU 1 goes
             vec![cpu(0, 4), cpu(1, 12), cpu(2, 1000)], // and comes back, with one that was never seen
             vec![cpu(0, 4), cpu(1, 12), cpu(2, 1001)],
         ]

@@ -4,7 +4,10 @@
 //! the size takes it all the same while what it does not know is zero, so one size serves all. Reading a counter needs
 //! nothing of this: it is `read(2)` on its descriptor.
 
-#![allow(unsafe_code, reason = "perf_event_open, its ioctls, adjtimex and pre_exec have no safe binding")]
+#![allow(
+    unsafe_code,
+    reason = "perf_event_open, its ioctls, adjtimex and pre_exec have no safe binding"
+)]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -181,6 +184,7 @@ pub struct ClockState {
 }
 
 /// Asks for the state of the clock. Anybody may.
+#[allow(clippy::useless_conversion, reason = "a long has 32 bits elsewhere")]
 pub fn clock_state() -> io::Result<ClockState> {
     /// The clock is not to be relied on.
     const TIME_ERROR: libc::c_int = 5;

@@ -58,7 +58,10 @@ fn parsers_allocate_nothing() {
         ("net/snmp", allocations(|| parse_snmp(&snmp).unwrap())),
         ("net/snmp6", allocations(|| parse_snmp6(&snmp6).unwrap())),
         ("net/netstat", allocations(|| parse_netstat(&netstat).unwrap())),
-        ("net/softnet_stat", allocations(|| parse_softnet(&softnet, &mut network.softnet).unwrap())),
+        (
+            "net/softnet_stat",
+            allocations(|| parse_softnet(&softnet, &mut network.softnet).unwrap()),
+        ),
         ("net/sockstat", allocations(|| parse_sockstat(&sockstat).unwrap())),
         ("net/tcp", allocations(|| parse_tcp_table(&tcp, &mut sockets).unwrap())),
         ("diskstats", allocations(|| parse_diskstats(&diskstats, &mut disk.devices).unwrap())),

@@ -49,7 +49,11 @@ impl Budget {
         }
         spent.all += 1;
         spent.of_one.insert(about.to_owned(), of_one + 1);
-        if spent.all == MAX_OF_KIND || of_one + 1 == MAX_OF_ONE { Leave::Last } else { Leave::Given }
+        if spent.all == MAX_OF_KIND || of_one + 1 == MAX_OF_ONE {
+            Leave::Last
+        } else {
+            Leave::Given
+        }
     }
 }
 

@@ -168,8 +168,9 @@ fn look_at_devices(
         *known = Some(devices.iter().map(|name| (*name).to_owned()).collect());
         return;
     };
-    let mut tell =
-        |name: &str, present| told.tell("device", name, json!({ "device": name, "present": present }));
+    let mut tell = |name: &str, present| {
+        told.tell("device", name, json!({ "device": name, "present": present }))
+    };
     known.retain(|name| there.contains(name.as_str()) || !tell(name, false));
     for name in devices {
         if !known.contains(*name) && tell(name, true) {
@@ -184,7 +185,8 @@ fn block_devices(disk: &DiskMetrics) -> Option<BTreeSet<&str>> {
     let is_part = |name: &str| {
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
         // `sda1` of `sda`, `nvme0n1p1` of `nvme0n1`.
-        let whole = stem.strip_suffix('p').filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit()));
+        let whole =
+            stem.strip_suffix('p').filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit()));
         stem.len() < name.len() && names.contains_key(whole.unwrap_or(stem))
     };
     let names = names.keys().map(String::as_str);
