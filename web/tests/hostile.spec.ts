@@ -62,6 +62,17 @@ test('a link with anything in it harms nobody', async ({ page }) => {
 test('128 cores are a field of colours, with lines for the greatest', async ({ page }) => {
   await page.goto(`${server.url}/explore?select=cpu.frequency_mhz`);
   await live(page);
-  await expect(page.locator('figure.heat')).toContainText('128 rows');
-  await expect(page.getByRole('heading', { name: 'CPU frequency: the greatest 5' })).toBeVisible();
+  await expect(page.locator('figure[data-pick="cpu.frequency_mhz"]').first()).toContainText('128 rows');
+  await expect(page.getByRole('heading', { name: 'CPU frequency: the greatest 5', exact: true })).toBeVisible();
+  // A row that is chosen is a line as well; the field is there as a table and as a picture like every other chart.
+  const field = page.getByRole('application', { name: /Enter chooses a row/ });
+  await field.focus();
+  for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown', 'Enter']) await page.keyboard.press(key);
+  await expect(page.getByRole('heading', { name: 'CPU frequency: the greatest 5 and 1 chosen' })).toBeVisible();
+  await expect(page.getByRole('button', { name: /^core 3 / })).toBeVisible();
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'CPU frequency as a picture', exact: true }).click();
+  expect((await download).suggestedFilename()).toBe('cpu-frequency.png');
+  await page.getByRole('button', { name: 'CPU frequency as a table', exact: true }).click();
+  await expect(page.getByRole('region', { name: 'CPU frequency, newest first' }).getByRole('columnheader', { name: 'core 127' })).toBeAttached();
 });

@@ -113,8 +113,19 @@ test('log in, live, pause, zoom, past, compare, settings, password, log out, dee
   await expect(page).toHaveURL(/vs=-7d/);
   await expect(pair).not.toContainText('Nothing to compare with');
 
-  // A setting that applies now.
+  // What history will take, while it is decided on.
   await page.getByRole('link', { name: 'Settings' }).click();
+  const estimate = page.getByTestId('estimate');
+  await expect(estimate).toContainText('With these settings history will take');
+  const before = await estimate.innerText();
+  await page.getByLabel('storage.keep_raw').fill('3d');
+  await expect(estimate).not.toHaveText(before);
+  await page.getByLabel('storage.max_bytes').fill('1MiB');
+  await expect(estimate).toContainText('samples then go back');
+  await page.getByRole('button', { name: 'Discard' }).click();
+  await expect(estimate).toHaveText(before);
+
+  // A setting that applies now.
   await page.getByLabel('interval', { exact: true }).fill('500ms');
   await page.getByRole('button', { name: 'Save 1 change' }).click();
   await expect(page.getByText('Saved.')).toBeVisible();

@@ -4,7 +4,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import { expect, live, Server, test } from './page';
 import { week } from './history';
 
-const SCREENS = ['/', '/cpu', '/memory', '/disk', '/network', '/counters', '/explore?select=cpu.*', '/compare', '/settings', '/status', '/nowhere'];
+const SCREENS = ['/', '/cpu', '/memory', '/disk', '/network', '/kernel', '/counters', '/explore?select=cpu.*', '/compare', '/settings', '/status', '/nowhere'];
 const SIZES = [{ width: 1280, height: 800 }, { width: 360, height: 740 }];
 
 test.describe.configure({ mode: 'parallel' });

@@ -26,6 +26,8 @@ use perfwatch_collect::host::{Progress, SockDiag};
 use perfwatch_collect::kernel::Kernel;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
+use perfwatch_collect::pressure::Pressure;
+use perfwatch_collect::scheduler::Scheduler;
 use perfwatch_collect::{Host, Roots, Tick, sampler};
 use perfwatch_metrics::Snapshot;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,10 +35,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const SECTIONS: [&str; 5] = ["cpu", "memory", "network", "kernel", "disk"];
-
 /// What the collectors read of /proc at every tick. Mount tables are not among them: they are read when they change.
-const PROCFS: [(&str, &str); 18] = [
+const PROCFS: [(&str, &str); 23] = [
     ("cpu", "stat"),
     ("cpu", "interrupts"),
     ("cpu", "cpuinfo"),
@@ -55,6 +55,11 @@ const PROCFS: [(&str, &str); 18] = [
     ("kernel", "sys/fs/file-nr"),
     ("kernel", "sys/kernel/random/entropy_avail"),
     ("disk", "diskstats"),
+    ("scheduler", "loadavg"),
+    ("scheduler", "softirqs"),
+    ("pressure", "pressure/cpu"),
+    ("pressure", "pressure/memory"),
+    ("pressure", "pressure/io"),
 ];
 
 /// Of /sys: the directory, the directories in it that begin so and end in a number, and the files of each.
@@ -62,6 +67,12 @@ const SYSFS: [(&str, &str, &str, &[&str]); 2] = [
     ("memory", "devices/system/node", "node", &["meminfo", "numastat"]),
     ("memory", "block", "zram", &["mm_stat"]),
 ];
+
+/// Sections with a floor.
+const COLLECTORS: [&str; 6] = ["cpu", "memory", "network", "disk", "scheduler", "pressure"];
+
+/// What the scheduler's collector reads when it is alone. Else it shares it with the CPUs'.
+const OF_SCHEDULER: [&str; 2] = ["stat", "interrupts"];
 
 /// Between reads that find their caches used by others, as those of a server do.
 const TICK: Duration = Duration::from_millis(500);
@@ -86,14 +97,17 @@ fn cost_figures() -> Result<BTreeMap<String, f64>> {
         sources.read_all();
     };
     figures.insert("floor.paced".to_owned(), cpu_us(20, cold));
-    for collector in SECTIONS {
-        figures.insert(format!("floor.{collector}"), cpu_us(300, || sources.read(collector)));
+    for collector in COLLECTORS {
+        let floor = cpu_us(300, || sources.read_for(collector));
+        figures.insert(format!("floor.{collector}"), floor);
     }
     figures.insert("collect.cpu".to_owned(), collector_cost::<Cpu>(&host(), 300));
     figures.insert("collect.memory".to_owned(), collector_cost::<Memory>(&host(), 300));
     figures.insert("collect.network".to_owned(), collector_cost::<Network>(&host(), 300));
     figures.insert("collect.kernel".to_owned(), collector_cost::<Kernel>(&host(), 300));
     figures.insert("collect.disk".to_owned(), collector_cost::<Disk>(&host(), 300));
+    figures.insert("collect.scheduler".to_owned(), collector_cost::<Scheduler>(&host(), 300));
+    figures.insert("collect.pressure".to_owned(), collector_cost::<Pressure>(&host(), 300));
     figures.insert("sample".to_owned(), sample_cost(300, |snapshot| drop(black_box(snapshot)))?);
     let json = |snapshot: Snapshot| drop(black_box(serde_json::to_vec(&snapshot)));
     figures.insert("sample+json".to_owned(), sample_cost(300, json)?);
@@ -163,7 +177,8 @@ struct Floor {
 impl Floor {
     fn open() -> Result<Self> {
         let procfs = |(of, file): &(&'static str, &str)| (*of, Path::new("/proc").join(file));
-        let mut sources: Vec<_> = PROCFS.iter().map(procfs).collect();
+        let is_there = |(_, path): &(&'static str, PathBuf)| path.exists();
+        let mut sources: Vec<_> = PROCFS.iter().map(procfs).filter(is_there).collect();
         for (collector, directory, name, files) in SYSFS {
             for entry in fs::read_dir(Path::new("/sys").join(directory)).into_iter().flatten() {
                 let place = entry?.path();
@@ -184,13 +199,16 @@ impl Floor {
     }
 
     fn read_all(&mut self) {
-        for collector in SECTIONS {
-            self.read(collector);
-        }
+        self.read(|_, _| true);
     }
 
-    fn read(&mut self, collector: &str) {
-        for (_, path, file) in self.files.iter().filter(|(of, ..)| *of == collector) {
+    fn read_for(&mut self, collector: &str) {
+        let shared = |path: &Path| OF_SCHEDULER.iter().any(|file| path.ends_with(file));
+        self.read(|of, path| of == collector || collector == "scheduler" && shared(path));
+    }
+
+    fn read(&mut self, is_wanted: impl Fn(&str, &Path) -> bool) {
+        for (_, path, file) in self.files.iter().filter(|(of, path, _)| is_wanted(of, path)) {
             let mut offset = 0;
             // Of a sysctl the kernel clears as much memory as is asked for.
             let most = if path.starts_with("/proc/sys") { 4096 } else { self.buffer.len() };
@@ -229,6 +247,7 @@ fn growth_figures() -> Result<BTreeMap<String, f64>> {
         let tree = tempfile::tempdir()?;
         write_cpus(tree.path(), cpus)?;
         figures.insert(format!("cpus {cpus:>5}"), tree_cost::<Cpu>(tree.path()));
+        figures.insert(format!("cpus {cpus:>5}: scheduler"), tree_cost::<Scheduler>(tree.path()));
     }
     for interfaces in [10, 1_000, 10_000] {
         let tree = tempfile::tempdir()?;

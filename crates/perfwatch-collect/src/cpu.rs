@@ -1,4 +1,4 @@
-//! CPU: /proc/stat and /proc/interrupts, and the slower files of frequency and temperature.
+//! CPU: /proc/stat, the sum of /proc/interrupts, thermal throttles, and the slower files of frequency and temperature.
 //!
 //! `cpu  1670 0 1440 181480 243 0 19 23 0 0` of /proc/stat is user, nice, system, idle, iowait, irq, softirq,
 //! steal, guest and guest_nice in ticks of USER_HZ. Columns came over time (steal with 2.6.11, guest with
@@ -6,20 +6,24 @@
 //! nice. idle and iowait of a CPU may go backwards by a little (proc(5)); that counts as no time.
 
 mod sensors;
+mod stat;
+mod throttles;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch_metrics::cpu::{Activity, CpuMetrics, CpuTimes, TICKS_PER_SECOND};
+use perfwatch_metrics::cpu::{Activity, CpuMetrics, CpuTimes, TICKS_PER_SECOND, Throttled};
 
 use crate::collector::{Collector, Report};
-use crate::error::{Error, Malformed, Problem};
-use crate::host::{Host, KernelFile};
-use crate::parse::{fill, lines, number, shown, words};
+use crate::error::{Error, Problem};
+use crate::host::{Host, SharedFile};
 use crate::rate::percent;
 
+pub use crate::interrupts::parse_interrupts;
 pub use sensors::frequency::parse_cpuinfo;
 use sensors::{SensorReading, Sensors};
+pub use stat::{parse_activity, parse_stat};
+use throttles::Throttles;
 
 /// Most CPUs: the largest NR_CPUS of the kernel's own configurations. Lines beyond it are left out.
 pub const MAX_CPUS: usize = 8192;
@@ -37,6 +41,8 @@ pub struct CpuReading {
     activity: Activity,
     /// Sum over /proc/interrupts.
     interrupts: Option<u64>,
+    throttled: Vec<Throttled>,
+    throttles: Option<u64>,
     sensors: SensorReading,
     problems: Vec<Problem>,
     /// There were more than [`MAX_CPUS`].
@@ -44,11 +50,13 @@ pub struct CpuReading {
 }
 
 const USER: usize = 0;
+const NICE: usize = 1;
 const SYSTEM: usize = 2;
 const IDLE: usize = 3;
 const IOWAIT: usize = 4;
 const IRQ: usize = 5;
 const SOFTIRQ: usize = 6;
+const STEAL: usize = 7;
 
 /// idle and iowait that fell by more are those of a CPU that was away and counts from the start again.
 const LARGEST_FALL: u64 = 3 * TICKS_PER_SECOND;
@@ -56,10 +64,11 @@ const LARGEST_FALL: u64 = 3 * TICKS_PER_SECOND;
 /// Collects [`CpuMetrics`].
 #[derive(Debug)]
 pub struct Cpu {
-    stat: KernelFile,
+    stat: SharedFile,
     /// The times as they were last told.
     steady: Vec<Option<CpuTimes>>,
-    interrupts: KernelFile,
+    interrupts: SharedFile,
+    throttles: Throttles,
     sensors: Sensors,
 }
 
@@ -70,9 +79,10 @@ impl Collector for Cpu {
 
     fn new(host: &Arc<Host>) -> Self {
         Self {
-            stat: host.procfs("stat"),
+            stat: host.shared_procfs("stat"),
             steady: Vec::new(),
-            interrupts: host.procfs("interrupts"),
+            interrupts: host.shared_procfs("interrupts"),
+            throttles: Throttles::new(host),
             sensors: Sensors::new(host),
         }
     }
@@ -89,6 +99,11 @@ impl Collector for Cpu {
                 None
             }
         };
+        let online = into.cores.iter().flatten().count();
+        into.throttles = self.throttles.read(online, &mut into.throttled);
+        if into.throttled.is_empty() {
+            into.problems.push(Problem::new("throttles", &throttles::none()));
+        }
         self.sensors.read(&mut into.sensors);
         Ok(())
     }
@@ -98,24 +113,41 @@ impl Collector for Cpu {
         let share = |mode: usize| spent.as_ref().and_then(|spent| spent.share(mode));
         let core = |(number, core): (usize, &Option<CpuTimes>)| {
             let before = before?.0.cores.get(number)?.as_ref()?;
-            Spent::between(before, core.as_ref()?)?.busy()
+            Spent::between(before, core.as_ref()?)
+        };
+        let cores: Vec<_> = now.cores.iter().enumerate().map(core).collect();
+        let per_core = |share: fn(&Spent) -> Option<f64>| {
+            cores.iter().map(|spent| spent.as_ref().and_then(share)).collect()
         };
         let sensors = &now.sensors;
         let metrics = CpuMetrics {
             usage_percent: spent.as_ref().and_then(Spent::busy),
-            per_core: now.cores.iter().enumerate().map(core).collect(),
+            per_core: per_core(Spent::busy),
             user: share(USER),
             system: share(SYSTEM),
             idle: share(IDLE),
             iowait: share(IOWAIT),
             irq: share(IRQ),
             softirq: share(SOFTIRQ),
+            nice: share(NICE),
+            steal: share(STEAL),
+            guest: spent.as_ref().and_then(Spent::guest),
+            per_core_user: per_core(|spent| spent.share(USER)),
+            per_core_system: per_core(|spent| spent.share(SYSTEM)),
+            per_core_iowait: per_core(|spent| spent.share(IOWAIT)),
+            per_core_irq: per_core(|spent| spent.share(IRQ)),
+            per_core_softirq: per_core(|spent| spent.share(SOFTIRQ)),
+            per_core_steal: per_core(|spent| spent.share(STEAL)),
             frequency_mhz: sensors.frequency_mhz.clone(),
             temperature_celsius: sensors.temperature_celsius.clone(),
             temperature_sensors: sensors.temperature_sensors.clone(),
+            frequency_limit_mhz: sensors.limits.as_ref().map(|limits| limits.mhz.clone()),
+            governor: sensors.limits.as_ref().map(|limits| limits.governors.clone()),
+            throttles: now.throttles,
             interrupts: now.interrupts,
             times: now.steady.clone(),
             activity: now.activity,
+            throttled: now.throttled.clone(),
         };
         let problems = now.problems.iter().chain(&sensors.problems).cloned().collect();
         Report { metrics, problems, truncated: now.truncated }
@@ -145,6 +177,12 @@ impl Spent {
         percent(*self.ticks.get(mode)?, self.total)
     }
 
+    /// Both kinds of guests' time, which are parts of user and nice.
+    fn guest(&self) -> Option<f64> {
+        let [.., guest, guest_nice] = self.ticks;
+        percent(guest.saturating_add(guest_nice), self.total)
+    }
+
     fn busy(&self) -> Option<f64> {
         let idle = self.ticks[IDLE].saturating_add(self.ticks[IOWAIT]);
         percent(self.total.saturating_sub(idle), self.total)
@@ -172,109 +210,10 @@ fn steady(told: &mut Vec<Option<CpuTimes>>, now: &[Option<CpuTimes>]) {
     }
 }
 
-/// Reads /proc/stat: the `cpu` lines, which come first, and single numbers after them.
-pub fn parse_stat(text: &[u8], into: &mut CpuReading) -> Result<(), Malformed> {
-    /// user, nice, system and idle: all that Linux 2.4 had.
-    const FEWEST_COLUMNS: usize = 4;
-    into.cores.clear();
-    into.truncated = false;
-    into.activity = Activity::default();
-    let mut total = None;
-    for (index, line) in lines(text) {
-        let Some(rest) = line.strip_prefix(b"cpu") else {
-            parse_activity(line, &mut into.activity);
-            continue;
-        };
-        let mut times = CpuTimes::default();
-        let mut columns = words(rest);
-        let cpu = if rest.first().is_some_and(u8::is_ascii_digit) { columns.next() } else { None };
-        let (always, later) = times.split_at_mut(FEWEST_COLUMNS);
-        fill(always, columns.by_ref(), index)?;
-        for (slot, word) in later.iter_mut().zip(columns) {
-            *slot = number(word)
-                .ok_or_else(|| Malformed::at(index, format!("not a number: {}", shown(word))))?;
-        }
-        let Some(cpu) = cpu else {
-            total = Some(times);
-            continue;
-        };
-        match number(cpu).and_then(|cpu| usize::try_from(cpu).ok()) {
-            Some(cpu) if cpu < MAX_CPUS => {
-                if into.cores.len() <= cpu {
-                    into.cores.resize(cpu.saturating_add(1), None);
-                }
-                if let Some(slot) = into.cores.get_mut(cpu) {
-                    *slot = Some(times);
-                }
-            }
-            Some(_) => into.truncated = true,
-            None => return Err(Malformed::at(index, format!("not a CPU: cpu{}", shown(cpu)))),
-        }
-    }
-    into.total = total.ok_or_else(|| Malformed::at(0, "no line of all CPUs together"))?;
-    Ok(())
-}
-
-/// Reads a line of /proc/stat after the CPUs: `ctxt 376933`; of `intr 273242 0 0 …` the sum. Other lines are skipped.
-fn parse_activity(line: &[u8], into: &mut Activity) {
-    let mut words = words(line);
-    let slot = match words.next().unwrap_or_default() {
-        b"intr" => &mut into.interrupts,
-        b"ctxt" => &mut into.context_switches,
-        b"btime" => &mut into.boot_time,
-        b"processes" => &mut into.forks,
-        b"procs_running" => &mut into.running,
-        b"procs_blocked" => &mut into.blocked,
-        _ => return,
-    };
-    *slot = words.next().and_then(number);
-    // It is a difference of two counters that are not read at once, and has been seen below zero.
-    into.blocked = into.blocked.filter(|blocked| *blocked <= u64::from(u32::MAX));
-}
-
-/// Sums the columns of /proc/interrupts, of which the first line says how many there are:
-///
-/// ```text
-///            CPU0       CPU1
-///  36:          0      26321 PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0
-/// TLB:        782        668   TLB shootdowns
-/// ERR:          0
-/// ```
-///
-/// ERR and MIS are counts of errors, not of interrupts, and have no column of a CPU: they are left out.
-pub fn parse_interrupts(text: &[u8]) -> Result<u64, Malformed> {
-    let mut lines = lines(text);
-    let columns = lines.next().map_or(0, |(_, header)| words(header).count());
-    if columns == 0 {
-        return Err(Malformed::at(0, "no header of CPUs"));
-    }
-    let mut sum = 0_u64;
-    for (index, line) in lines {
-        if line.is_empty() {
-            continue;
-        }
-        let colon = memchr::memchr(b':', line)
-            .ok_or_else(|| Malformed::at(index, format!("no interrupt: {}", shown(line))))?;
-        if matches!(line.get(..colon).unwrap_or_default().trim_ascii(), b"ERR" | b"MIS" | b"Err") {
-            continue;
-        }
-        sum = sum.saturating_add(sum_columns(
-            line.get(colon.saturating_add(1)..).unwrap_or_default(),
-            columns,
-        ));
-    }
-    Ok(sum)
-}
-
-/// Sum of the first `columns` numbers. Stops at the first word that is none: rows such as those of an ARM
-/// IPI have no text, and a row never has fewer numbers than there are CPUs unless it is no row of theirs.
-fn sum_columns(row: &[u8], columns: usize) -> u64 {
-    words(row).take(columns).map_while(number).fold(0, u64::saturating_add)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Malformed;
 
     fn stat(text: &str) -> Result<CpuReading, Malformed> {
         let mut reading = CpuReading::default();
@@ -292,6 +231,22 @@ mod tests {
         assert_eq!(cpu.user, Some(50.0));
         assert_eq!(cpu.usage_percent, Some(60.0));
         assert_eq!(cpu.iowait, Some(10.0));
+        assert_eq!(cpu.guest, Some(40.0));
+    }
+
+    #[test]
+    fn stolen_and_nice_time_are_told_by_core_and_together() {
+        let cpu = metrics(
+            "cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0\n",
+            "cpu 10 20 30 100 5 5 10 20\ncpu0 10 20 30 0 5 5 10 20\ncpu1 0 0 0 100 0 0 0 0\n",
+        );
+        assert_eq!((cpu.nice, cpu.steal, cpu.guest), (Some(10.0), Some(10.0), Some(0.0)));
+        assert_eq!(cpu.per_core_user, [Some(10.0), Some(0.0)]);
+        assert_eq!(cpu.per_core_system, [Some(30.0), Some(0.0)]);
+        assert_eq!(cpu.per_core_iowait, [Some(5.0), Some(0.0)]);
+        assert_eq!(cpu.per_core_irq, [Some(5.0), Some(0.0)]);
+        assert_eq!(cpu.per_core_softirq, [Some(10.0), Some(0.0)]);
+        assert_eq!(cpu.per_core_steal, [Some(20.0), Some(0.0)]);
     }
 
     #[test]
@@ -370,16 +325,5 @@ mod tests {
         let reading = stat("cpu 1 2 3 4\ncpu0 1 2 3 4\ncpu4000000000 1 2 3 4\n").unwrap();
         assert!(reading.truncated);
         assert_eq!(reading.cores.len(), 1);
-    }
-
-    #[test]
-    fn interrupts_are_the_columns_of_cpus_alone() {
-        let text = b"     CPU0  CPU1\n  1:  2  3  IO-APIC 7-edge i8042\nTLB: 10 20 TLB shootdowns\nERR: 9\nMIS: 9\nIPI0: 100 200 \n";
-        assert_eq!(parse_interrupts(text), Ok(335));
-        assert!(parse_interrupts(b"").is_err());
-        assert_eq!(
-            parse_interrupts(b" CPU0\ngarbage").unwrap_err().to_string(),
-            "2: no interrupt: garbage"
-        );
     }
 }

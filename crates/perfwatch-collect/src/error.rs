@@ -71,6 +71,14 @@ pub enum Error {
         /// What to do about it.
         fix: &'static str,
     },
+    /// This kernel does not have it, as it was built or booted.
+    #[error("{what}")]
+    NotInKernel {
+        /// What there is not.
+        what: String,
+        /// What to do about it.
+        fix: &'static str,
+    },
     /// What was found when it was last looked for.
     #[error("{0}")]
     Before(Arc<Error>),
@@ -104,6 +112,7 @@ impl Error {
             Self::Counter { absence, .. } => absence.state(),
             Self::Clock(error) if error.kind() == io::ErrorKind::PermissionDenied => State::Denied,
             Self::RootOnly { .. } => State::Denied,
+            Self::NotInKernel { .. } => State::Unavailable,
             Self::Before(error) => error.state(),
             Self::Both { second, .. } => second.state(),
             Self::Counters(absence) => absence.state(),
@@ -139,7 +148,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Counter { absence, .. } => absence.fix(),
-            Self::RootOnly { fix, .. } => Some((*fix).to_owned()),
+            Self::RootOnly { fix, .. } | Self::NotInKernel { fix, .. } => Some((*fix).to_owned()),
             Self::Before(error) => error.fix(),
             Self::Both { second, .. } => second.fix(),
             Self::Counters(absence) => absence.fix(),

@@ -13,8 +13,10 @@
 //! ```
 
 mod counters;
+mod directory;
 mod file;
 mod netlink;
+mod shared;
 
 use std::ffi::CStr;
 use std::fs;
@@ -31,9 +33,12 @@ use crate::perf::sys::{ClockState, clock_state};
 
 pub use counters::{Count, Counter, Counters, EventCode, Wanted};
 use counters::{Kept, Recorded, Running, Written};
+pub use directory::Directory;
 pub use file::KernelFile;
 pub use netlink::{LinkTable, Progress, SockDiag};
 pub(crate) use netlink::{broken, messages};
+pub use shared::SharedFile;
+use shared::SharedFiles;
 
 /// Largest file of the kernel's that is read. /proc/interrupts of 4,096 CPUs and 500 interrupts is 22 MB.
 /// Beyond it, reading fails with [`Error::TooLarge`] and the section is null.
@@ -70,6 +75,7 @@ pub struct Host {
     capture: Option<Capture>,
     errands: Errands,
     counters: Arc<dyn Counters>,
+    shared: SharedFiles,
 }
 
 /// Where the answers of the host are written down.
@@ -110,6 +116,7 @@ impl Host {
             capture: None,
             errands: Errands::default(),
             counters,
+            shared: SharedFiles::default(),
         }
     }
 
@@ -170,15 +177,25 @@ impl Host {
 
     /// A file below the procfs root, not opened yet.
     pub fn procfs(&self, path: &str) -> KernelFile {
-        self.file(&self.roots.procfs, "proc", path)
+        self.file(&self.roots.procfs, "proc", path.as_ref())
+    }
+
+    /// The same, of a file that other collectors need too.
+    pub fn shared_procfs(&self, path: &str) -> SharedFile {
+        SharedFile::new(&self.shared, Path::new(path), || self.procfs(path))
     }
 
     /// A file below the sysfs root, not opened yet.
     pub fn sysfs(&self, path: &str) -> KernelFile {
+        self.sysfs_at(Path::new(path))
+    }
+
+    /// The same, of a path that need not be text.
+    pub fn sysfs_at(&self, path: &Path) -> KernelFile {
         self.file(&self.roots.sysfs, "sys", path)
     }
 
-    fn file(&self, root: &Path, captured_as: &str, path: &str) -> KernelFile {
+    fn file(&self, root: &Path, captured_as: &str, path: &Path) -> KernelFile {
         let copy_to = self.capture.as_ref().map(|capture| capture.dir.join(captured_as).join(path));
         KernelFile::new(root.join(path), copy_to, self.live)
     }
@@ -201,6 +218,11 @@ impl Host {
         let mut names: Vec<_> = names.take(MAX_DIRECTORY_ENTRIES).collect();
         names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
         Ok(names)
+    }
+
+    /// A directory below the sysfs root.
+    pub fn sysfs_directory(&self, path: &str) -> Directory {
+        Directory { path: self.roots.sysfs.join(path) }
     }
 
     /// The whole of a small sysfs file without its line feed, read once.

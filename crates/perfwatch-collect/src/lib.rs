@@ -10,11 +10,13 @@
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
+pub mod cgroups;
 pub mod collector;
 pub mod cpu;
 pub mod disk;
 pub mod error;
 pub mod host;
+pub mod interrupts;
 pub mod kernel;
 pub mod memory;
 pub mod memory_bandwidth;
@@ -24,10 +26,12 @@ pub mod own;
 pub mod perf;
 pub mod pmu;
 pub mod power;
+pub mod pressure;
 pub mod rate;
 pub mod resctrl;
 pub mod rows;
 pub mod sampler;
+pub mod scheduler;
 
 mod budget;
 mod cost;

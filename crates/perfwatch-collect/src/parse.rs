@@ -80,11 +80,15 @@ pub(crate) fn shown(word: &[u8]) -> String {
 /// Writes a name into `into`, replacing what it held: UTF-8 as it is, every other byte as `\xNN`, so that two
 /// different names never become the same text.
 pub(crate) fn set_text(into: &mut String, name: &[u8]) {
-    use std::fmt::Write;
-    if into.as_bytes() == name {
-        return;
+    if into.as_bytes() != name {
+        into.clear();
+        push_text(into, name);
     }
-    into.clear();
+}
+
+/// Appends a name, written as [`set_text`] does.
+pub(crate) fn push_text(into: &mut String, name: &[u8]) {
+    use std::fmt::Write;
     for chunk in name.utf8_chunks() {
         into.push_str(chunk.valid());
         for byte in chunk.invalid() {

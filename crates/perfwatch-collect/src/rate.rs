@@ -12,6 +12,9 @@ const MIN_ELAPSED: Duration = Duration::from_millis(1);
 /// time are three days: more than any interval can hold, on 1,000 requests in flight.
 const WRAP_WINDOW: u64 = 1 << 28;
 
+/// Where a counter of 32 bits begins anew.
+const WRAP: u64 = 1 << 32;
+
 /// How much a counter grew. None when it was reset.
 pub fn increase(before: u64, now: u64) -> Option<u64> {
     now.checked_sub(before)
@@ -19,9 +22,16 @@ pub fn increase(before: u64, now: u64) -> Option<u64> {
 
 /// As [`increase`], for a counter that the kernel keeps in 32 bits and lets wrap.
 pub fn increase_32(before: u64, now: u64) -> Option<u64> {
-    const WRAP: u64 = 1 << 32;
     increase(before, now).or_else(|| {
         let grown = WRAP.checked_sub(before)?.checked_add(now)?;
+        (grown < WRAP_WINDOW).then_some(grown)
+    })
+}
+
+/// As [`increase`], for the sum of counters that the kernel keeps in 32 bits each, of which one may wrap.
+pub fn increase_of_columns(before: u64, now: u64) -> Option<u64> {
+    increase(before, now).or_else(|| {
+        let grown = WRAP.checked_sub(before.checked_sub(now)?)?;
         (grown < WRAP_WINDOW).then_some(grown)
     })
 }
@@ -96,6 +106,13 @@ mod tests {
         // From the middle of 32 bits it is a reset, and above them there is nothing to wrap.
         assert_eq!(increase_32(3_000_000_000, 5), None);
         assert_eq!(increase_32(1 << 33, 5), None);
+    }
+
+    #[test]
+    fn one_column_of_many_may_wrap() {
+        assert_eq!(increase_of_columns(50_000_000_000, 45_705_032_714), Some(10));
+        assert_eq!(increase_of_columns(50_000_000_000, 49_000_000_000), None);
+        assert_eq!(increase_of_columns(50_000_000_000, 7), None);
     }
 
     #[test]

@@ -28,6 +28,13 @@ impl<T: Default> Rows<T> {
     }
 }
 
+impl<T> Rows<T> {
+    /// The rows, to be changed.
+    pub fn rows_mut(&mut self) -> &mut [T] {
+        self.rows.get_mut(..self.used).unwrap_or_default()
+    }
+}
+
 impl<T> Deref for Rows<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {

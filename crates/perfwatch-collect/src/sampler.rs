@@ -13,6 +13,7 @@ use perfwatch_metrics::snapshot::HostInfo;
 use perfwatch_metrics::{Part, Section, Snapshot, State, Status};
 
 use crate::budget::Budget;
+use crate::cgroups::Cgroups;
 use crate::collector::{Collected, Collector, Report, Tracker};
 use crate::cost::Cost;
 use crate::cpu::Cpu;
@@ -29,8 +30,10 @@ use crate::options::Options;
 use crate::own::Own;
 use crate::perf::{self, Perf};
 use crate::power::Power;
+use crate::pressure::Pressure;
 use crate::rate::thousandths;
 use crate::resctrl::Resctrl;
+use crate::scheduler::Scheduler;
 
 /// A collector that has not answered by half the interval, within these bounds, is `late`, and the snapshot goes
 /// out without it.
@@ -155,6 +158,9 @@ macro_rules! collectors {
 
 collectors! {
     cpu: Cpu,
+    scheduler: Scheduler,
+    pressure: Pressure,
+    cgroups: Cgroups,
     memory: Memory,
     network: Network,
     disk: Disk,

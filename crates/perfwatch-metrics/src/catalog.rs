@@ -9,11 +9,15 @@
 //! it is reported with. Fields in a `kept` block are not reported at all: they are the counters that reported rates come
 //! from, and history has them instead. Fields in a `raw` block are what else the kernel said in the same lines, for
 //! exporters of raw counters: neither reported nor kept, and no metrics of their own.
+//!
+//! At the end of a line, `better lower` or `better higher` says which way is better where that is beyond doubt, and
+//! `zones { 0.0 "waiting", 1.0 "computing" }` what values mean.
 
 use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
+use crate::cgroups::SliceMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
 use crate::kernel::KernelMetrics;
@@ -26,7 +30,9 @@ use crate::network::{
 use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
+use crate::pressure::ResourcePressure;
 use crate::resctrl::MonitorMetrics;
+use crate::scheduler::{HostScheduler, InterruptMetrics, SoftirqMetrics};
 
 /// Every metric PerfWatch knows, in the order of the specification.
 pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
@@ -35,6 +41,11 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         HostMemory::DEFS,
         NodeMetrics::DEFS,
         ZramMetrics::DEFS,
+        HostScheduler::DEFS,
+        InterruptMetrics::DEFS,
+        SoftirqMetrics::DEFS,
+        ResourcePressure::DEFS,
+        SliceMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
         SoftnetMetrics::DEFS,
@@ -85,6 +96,10 @@ pub struct MetricDef {
     pub source: &'static str,
     /// What history has of it.
     pub kept: Kept,
+    /// Which way is better whatever the host does. None where that depends.
+    pub better: Option<Better>,
+    /// What its values mean, from the least up. None but where thresholds hold on every host; the help says whose they are.
+    pub zones: &'static [Zone],
 }
 
 impl MetricDef {
@@ -96,7 +111,14 @@ impl MetricDef {
         (object_label, index_label): (Option<&'static str>, Option<&'static str>),
         (source, kept): (&'static str, Kept),
     ) -> Self {
-        Self { id, doc, kind, unit, object_label, index_label, source, kept }
+        let (better, zones): (_, &[Zone]) = (None, &[]);
+        Self { id, doc, kind, unit, object_label, index_label, source, kept, better, zones }
+    }
+
+    /// The same, with what is good and what is bad of it.
+    #[doc(hidden)]
+    pub const fn judged(self, better: Option<Better>, zones: &'static [Zone]) -> Self {
+        Self { better, zones, ..self }
     }
 
     /// The section of the snapshot that it is in: the first word of its id.
@@ -124,7 +146,7 @@ impl MetricDef {
 impl Serialize for MetricDef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let mut entry = serializer.serialize_struct("MetricDef", 7)?;
+        let mut entry = serializer.serialize_struct("MetricDef", 9)?;
         entry.serialize_field("id", self.id)?;
         entry.serialize_field("title", self.title())?;
         entry.serialize_field("help", &self.help())?;
@@ -132,6 +154,8 @@ impl Serialize for MetricDef {
         entry.serialize_field("unit", self.unit.symbol())?;
         entry.serialize_field("labels", &self.labels().collect::<Vec<_>>())?;
         entry.serialize_field("source", self.source)?;
+        entry.serialize_field("better", &self.better)?;
+        entry.serialize_field("zones", self.zones)?;
         entry.end()
     }
 }
@@ -146,6 +170,25 @@ pub enum Kind {
     Gauge,
     /// A text that describes the object, such as a file system's type.
     Info,
+}
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// Less of it: of errors, of waiting.
+    Lower,
+    /// More of it: of what is free.
+    Higher,
+}
+
+/// Values with a meaning of their own, up to where the next zone begins.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Zone {
+    /// The least value in it.
+    pub from: f64,
+    /// In a word or two.
+    pub name: &'static str,
 }
 
 /// What history has of a metric. What is asked back equals what was reported.
@@ -394,7 +437,9 @@ macro_rules! metrics {
             $(
                 $(#[doc = $doc:literal])+
                 $field:ident: $type:ty = $kind:ident($unit:ident) $(by $index:literal)? from $source:literal
-                    $(as $how:ident $(($($args:tt)+))?)?,
+                    $(as $how:ident $(($($args:tt)+))?)?
+                    $(better $better:ident)?
+                    $(zones { $($least:literal $zone:literal),+ })?,
             )+
         }
         $(kept {
@@ -441,6 +486,9 @@ macro_rules! metrics {
                     ($crate::catalog::Kind::$kind, $crate::catalog::Unit::$unit),
                     (Self::OBJECT_LABEL, $crate::catalog::metrics!(@optional $($index)?)),
                     ($source, $crate::catalog::metrics!(@kept $prefix $kind $type $(, $how $($($args)+)?)?)),
+                ).judged(
+                    $crate::catalog::metrics!(@better $($better)?),
+                    &[$($($crate::catalog::Zone { from: $least, name: $zone }),+)?],
                 )),+
             ];
 
@@ -486,6 +534,9 @@ macro_rules! metrics {
     };
     (@optional $value:literal) => { Some($value) };
     (@optional) => { None };
+    (@better lower) => { Some($crate::catalog::Better::Lower) };
+    (@better higher) => { Some($crate::catalog::Better::Higher) };
+    (@better) => { None };
     (@kept $prefix:literal $kind:ident $type:ty) => {
         $crate::catalog::Kept::default_of(
             $crate::catalog::Kind::$kind,
@@ -584,7 +635,10 @@ mod tests {
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
-                "context_switches_per_sec" | "cpu_migrations_per_sec" => Unit::EventsPerSecond,
+                "context_switches_per_sec"
+                | "cpu_migrations_per_sec"
+                | "forks_per_sec"
+                | "per_sec" => Unit::EventsPerSecond,
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
@@ -611,13 +665,33 @@ mod tests {
                 _ if name.ends_with("_celsius") => Unit::Celsius,
                 _ if name.ends_with("_joules") => Unit::Joules,
                 _ if name.ends_with("watts") => Unit::Watts,
-                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" => {
-                    Unit::Percent
-                }
+                "per_core" | "user" | "system" | "idle" | "iowait" | "irq" | "softirq" | "nice"
+                | "steal" | "guest" => Unit::Percent,
+                "per_core_wait" => Unit::Count,
+                _ if name.starts_with("per_core_") => Unit::Percent,
                 _ => Unit::Count,
             };
             assert_eq!(def.unit, said, "{}", def.id);
         }
+    }
+
+    #[test]
+    fn zones_begin_at_nothing_and_go_up() {
+        for def in catalog().filter(|def| !def.zones.is_empty()) {
+            assert!(def.zones[0].from == 0.0, "{}: below the first zone", def.id);
+            assert!(def.zones.is_sorted_by(|a, b| a.from < b.from), "{}: order", def.id);
+        }
+    }
+
+    #[test]
+    fn what_is_good_is_in_the_entry() {
+        let entry = |id| serde_json::to_value(catalog().find(|def| def.id == id).unwrap()).unwrap();
+        assert_eq!(entry("perf_events.derived.llc_mpki")["better"], "lower");
+        let ipc = entry("perf_events.derived.ipc");
+        assert_eq!(
+            (&ipc["better"], &ipc["zones"][1]["from"]),
+            (&serde_json::Value::Null, &1.0.into())
+        );
     }
 
     #[test]

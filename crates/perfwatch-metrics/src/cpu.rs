@@ -41,6 +41,43 @@ metrics! {
         ///
         /// Share of time in soft interrupts, of which most is network receive and timers.
         softirq: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// Nice time
+        ///
+        /// Share of time in user space of processes with a raised nice value: work that gives way to other work. cpu.user is without it.
+        nice: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// Steal time
+        ///
+        /// Share of time in which this virtual machine had something to run and its host ran something else. Always 0 on hardware, and where the
+        /// hypervisor does not tell. It counts as used in cpu.usage_percent.
+        steal: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// Guest time
+        ///
+        /// Share of time in virtual CPUs of guests that this host runs, nice ones included. It is a part of cpu.user and cpu.nice, not beside them.
+        guest: Option<f64> = Gauge(Percent) from "/proc/stat",
+        /// User time per core
+        ///
+        /// As cpu.user, for each logical CPU by its number in the kernel. Null as in cpu.per_core.
+        per_core_user: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        /// System time per core
+        ///
+        /// As cpu.system, for each logical CPU.
+        per_core_system: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        /// I/O wait per core
+        ///
+        /// As cpu.iowait, for each logical CPU. A task that waits is on no CPU, so which core has it says little.
+        per_core_iowait: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        /// Hardware interrupts per core
+        ///
+        /// As cpu.irq, for each logical CPU.
+        per_core_irq: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        /// Software interrupts per core
+        ///
+        /// As cpu.softirq, for each logical CPU. One core near 100 while others idle is a network queue that is served by that core alone.
+        per_core_softirq: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        /// Steal time per core
+        ///
+        /// As cpu.steal, for each logical CPU.
+        per_core_steal: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
         /// CPU frequency
         ///
         /// Current frequency of each logical CPU by its number in the kernel. From /proc/cpuinfo where it
@@ -60,6 +97,23 @@ metrics! {
         /// Chip and label of each reading of cpu.temperature_celsius, in the same order.
         temperature_sensors: Option<Vec<String>> = Info(Text) by "sensor"
             from "/sys/class/hwmon, /sys/class/thermal",
+        /// Frequency limit
+        ///
+        /// The most that each logical CPU may run at now, by its number in the kernel: what was asked for, lowered by what firmware or cooling
+        /// allows. Read once a minute. Null, as cpu.governor, on a host without cpufreq, as most virtual machines.
+        frequency_limit_mhz: Option<Vec<Option<f64>>> = Gauge(Megahertz) by "core"
+            from "/sys/devices/system/cpu/cpufreq/policy*/scaling_max_freq",
+        /// Governor
+        ///
+        /// What decides the frequency of each logical CPU, by its number in the kernel: performance, powersave, schedutil. Read once a minute.
+        governor: Option<Vec<Option<String>>> = Info(Text) by "core"
+            from "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
+        /// Thermal throttles
+        ///
+        /// How often cores and packages were slowed down because they were too hot, each core and each package counted once, since boot. Null on processors
+        /// that do not count it: it is a feature of Intel's.
+        throttles: Option<u64> = Counter(Count)
+            from "/sys/devices/system/cpu/cpu*/thermal_throttle/{core,package}_throttle_count",
         /// Interrupts
         ///
         /// Interrupts of every kind since boot, the sum of all per-CPU columns of /proc/interrupts. Unlike
@@ -73,7 +127,20 @@ metrics! {
         times: Vec<Option<CpuTimes>>,
         /// What /proc/stat says after the CPUs.
         activity: Activity,
+        /// Thermal throttles by core, and by package. Empty on processors that do not count them.
+        throttled: Vec<Throttled>,
     }
+}
+
+/// How often one core or one package was slowed down because it was too hot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled {
+    /// The package.
+    pub package: u64,
+    /// The core in it. None for the package as a whole.
+    pub core: Option<u64>,
+    /// Since boot. None when it could not be read.
+    pub count: Option<u64>,
 }
 
 /// Time of a CPU in ticks since boot by what it was spent on: user, nice, system, idle, iowait, irq, softirq, steal,

@@ -9,6 +9,7 @@
 //! `perfwatch-collect`.
 
 pub mod catalog;
+pub mod cgroups;
 pub mod cpu;
 pub mod disk;
 pub mod kernel;
@@ -18,10 +19,12 @@ pub mod network;
 pub mod own;
 pub mod perf;
 pub mod power;
+pub mod pressure;
 pub mod resctrl;
+pub mod scheduler;
 pub mod series;
 pub mod snapshot;
 
-pub use catalog::{Kept, Kind, MetricDef, Unit, Value, catalog};
+pub use catalog::{Better, Kept, Kind, MetricDef, Unit, Value, Zone, catalog};
 pub use series::SeriesKey;
 pub use snapshot::{Part, Section, Snapshot, State, Status};

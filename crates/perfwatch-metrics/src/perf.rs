@@ -249,9 +249,11 @@ metrics! {
     pub struct Derived("perf_events.derived") {
         /// Instructions per cycle
         ///
-        /// Instructions retired for each cycle that was not slept through. Below 1 the CPU mostly waits, for memory above all;
-        /// a wide core can do 4 to 6. A spinning lock has a high one too: more is not always better.
-        ipc: Option<f64> = Gauge(PerCycle) from "instructions / cycles",
+        /// Instructions retired for each cycle that was not slept through. Below 1 the CPU mostly waits, for memory above all,
+        /// above 1 it mostly computes: Brendan Gregg's rule of thumb (CPU Utilization is Wrong, 2017). A wide core can do 4 to
+        /// 6. A spinning lock has a high one too: more is not always better.
+        ipc: Option<f64> = Gauge(PerCycle) from "instructions / cycles"
+            zones { 0.0 "mostly waiting", 1.0 "mostly computing" },
         /// Effective frequency
         ///
         /// Cycles for each second that a CPU was busy, turbo and throttling included; cpu.frequency_mhz is what the
@@ -262,30 +264,36 @@ metrics! {
         ///
         /// Share of the branches that were predicted wrong. Intel and AMD count retired ones; Arm's misses include those of
         /// branches that were begun and thrown away.
-        branch_miss_percent: Option<f64> = Gauge(Percent) from "branch-misses / branches",
+        branch_miss_percent: Option<f64> = Gauge(Percent) from "branch-misses / branches" better lower,
         /// Branch misses per 1,000 instructions
         ///
-        /// Each costs 10 to 20 cycles, so 5 of them are a lot. Comparable between vendors as far as branch-misses are.
-        branch_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × branch-misses / instructions",
+        /// Each costs 10 to 20 cycles, so 5 of them, 50 to 100 cycles, are a lot. Comparable between vendors as far as branch-misses are.
+        branch_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × branch-misses / instructions"
+            better lower zones { 0.0 "few", 5.0 "many" },
         /// L1d misses per 1,000 instructions
         ///
         /// What the first data cache did not have. Intel counts lines brought in or loads that went on to the L2, by
         /// generation; AMD requests of this cache to the L2; Arm refills, on most cores those of stores too.
-        l1d_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × L1-dcache-load-misses / instructions",
+        l1d_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × L1-dcache-load-misses / instructions"
+            better lower,
         /// LLC misses per 1,000 instructions
         ///
-        /// Loads that no cache had, and that went to memory or to another socket. AMD's kernel driver has no such event; Arm's
-        /// is of the last cache that the core knows of, which may not be the last one there is.
-        llc_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × LLC-load-misses / instructions",
+        /// Loads that no cache had, and that went to memory or to another socket. Each costs 200 to 400 cycles unless they
+        /// overlap, so 3 of them, about a cycle for each instruction, are many. AMD's kernel driver has no such event; Arm's is
+        /// of the last cache that the core knows of, which may not be the last one there is.
+        llc_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × LLC-load-misses / instructions"
+            better lower zones { 0.0 "few", 3.0 "many" },
         /// dTLB misses per 1,000 instructions
         ///
         /// Loads whose address had to be looked up. Intel and AMD count walks of the page table, Arm misses of the first
         /// level, which are many more. Many walks: huge pages may help.
-        dtlb_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × dTLB-load-misses / instructions",
+        dtlb_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × dTLB-load-misses / instructions"
+            better lower,
         /// iTLB misses per 1,000 instructions
         ///
         /// As dtlb_mpki, of the addresses of code. More than 1 is code too large or too scattered.
-        itlb_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × iTLB-load-misses / instructions",
+        itlb_mpki: Option<f64> = Gauge(PerThousandInstructions) from "1,000 × iTLB-load-misses / instructions"
+            better lower zones { 0.0 "few", 1.0 "many" },
         /// Context switches
         ///
         /// How often a CPU went from one thread to another, idle included.

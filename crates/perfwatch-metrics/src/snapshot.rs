@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::Visitor;
+use crate::cgroups::CgroupMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::DiskMetrics;
 use crate::kernel::KernelMetrics;
@@ -18,7 +19,9 @@ use crate::network::NetworkMetrics;
 use crate::own::OwnMetrics;
 use crate::perf::PerfEvents;
 use crate::power::PowerMetrics;
+use crate::pressure::PressureMetrics;
 use crate::resctrl::ResctrlMetrics;
+use crate::scheduler::SchedulerMetrics;
 
 /// Makes of the list of sections the snapshot and the status, which have a field for each. What its name in the JSON
 /// cannot be in Rust stands behind `as`.
@@ -83,6 +86,12 @@ macro_rules! sections {
 sections! {
     /// Processors.
     cpu: CpuMetrics,
+    /// Who runs, who waits to run, and what interrupts them.
+    scheduler: SchedulerMetrics,
+    /// Time in which work stood still for want of a resource.
+    pressure: PressureMetrics,
+    /// CPU time of control groups.
+    cgroups: CgroupMetrics,
     /// Memory.
     memory: MemoryMetrics,
     /// Network.

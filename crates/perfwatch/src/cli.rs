@@ -36,6 +36,7 @@ Examples:
   perfwatch query cpu.usage_percent 'disk.devices.*.write_bytes_per_sec' --from now-15m
   perfwatch query 'network.interfaces.*{interface=\"eth0\"}' --from 03:12 --to 03:30 --format csv
   perfwatch compare 'disk.devices.*.write_latency_ms' --from now/d --vs -1d
+  perfwatch explain --at 03:12           what stood out then, and what proves it
   perfwatch doctor                       what works here, what does not, and what to do
 
 Settings are taken from the command line, then the environment, then the configuration file
@@ -55,7 +56,7 @@ pub(crate) enum Command {
     /// Sample and serve until SIGTERM (the default)
     ///
     /// GET /api/v1/snapshot is the newest snapshot, GET /api/v1/live streams every one over WebSocket, GET
-    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare and events tell of the past, GET /metrics is for
+    /// /api/v1/catalog describes the metrics, GET /api/v1/series, compare, events and verdict tell of the past, GET /metrics is for
     /// Prometheus, GET /healthz answers `ok`.
     Serve,
     /// Print one snapshot, with rates
@@ -73,6 +74,12 @@ pub(crate) enum Command {
     ///
     /// Exits with 3 when a change is one that --fail-if names.
     Compare(CompareArgs),
+    /// Say what stands out at a moment, since when, and what proves it
+    ///
+    /// Looks at the half hour before and speaks of its last five minutes: which resource is saturated, erring, used up or far
+    /// from what is usual at this hour, and which file system will be full. docs/verdict.md has the rules. Reads the
+    /// files themselves, beside a running server too.
+    Explain(ExplainArgs),
     /// Write every kept sample to standard output
     ///
     /// Writes what is kept, not what is shown: counters as they stand (a rate is selected as its counter), gauges with
@@ -200,6 +207,25 @@ pub(crate) enum CompareFormat {
     /// A line for each side of each series
     Csv,
     /// What GET /api/v1/compare answers
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The moment, such as 03:12, yesterday 14:00 or -2h [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub(crate) format: ExplainFormat,
+}
+
+/// How a verdict is printed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    Text,
+    /// What GET /api/v1/verdict answers
     Json,
 }
 

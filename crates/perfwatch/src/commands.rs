@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod db;
 pub(crate) mod definitions;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod serve;
 pub(crate) mod snapshot;

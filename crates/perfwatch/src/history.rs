@@ -2,6 +2,7 @@
 
 mod compare;
 mod text;
+mod verdict;
 mod view;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::when::Range;
 
 pub(crate) use compare::{Comparison, Request as CompareRequest, Threshold, compare};
 pub(crate) use text::{comparison_csv, comparison_table, csv, sparklines, table};
+pub(crate) use verdict::{explanation, moment_ms, verdict};
 pub(crate) use view::views;
 
 use view::View;
@@ -98,7 +100,7 @@ pub(crate) fn series(
     range: &Range,
     resolution: Resolution,
 ) -> Result<History> {
-    let (answer, selected) = ask(reader, selectors, bounds(range), resolution)?;
+    let (answer, selected) = ask(reader, meant_by(selectors), bounds(range), resolution)?;
     let series = selected
         .iter()
         .filter_map(|one| {
@@ -159,18 +161,21 @@ impl Selected {
     }
 }
 
+/// Whether any of the selectors means a series.
+fn meant_by(selectors: &[Selector]) -> impl Fn(&SeriesKey) -> bool {
+    |key| selectors.iter().any(|selector| selector.matches(key))
+}
+
 /// Asks the store, and finds the catalog's series in its answer, in the catalog's order.
 fn ask(
     reader: &Reader,
-    selectors: &[Selector],
+    is_meant: impl Fn(&SeriesKey) -> bool,
     (from, to): (i64, i64),
     resolution: Resolution,
 ) -> Result<(Answer, Vec<Selected>)> {
     let wanted = |series: &perfwatch_store::Series| {
         let all = views(series).into_iter();
-        let is_meant =
-            |(key, _): &(SeriesKey, View)| selectors.iter().any(|selector| selector.matches(key));
-        all.filter(is_meant).collect::<Vec<_>>()
+        all.filter(|(key, _)| is_meant(key)).collect::<Vec<_>>()
     };
     let query = Query { from, to, resolution };
     let answer = reader.query(&query, |_, series| !wanted(series).is_empty())?;

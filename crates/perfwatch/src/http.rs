@@ -21,6 +21,7 @@ mod snapshot;
 mod status;
 mod tls;
 mod tokens;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ use crate::audience::Audience;
 use crate::bus::Latest;
 use crate::config::LiveSettings;
 use status::Watched;
+use verdict::Verdicts;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
@@ -57,6 +59,7 @@ pub(crate) struct AppState {
     audience: Arc<Audience>,
     store: Arc<Store>,
     questions: Arc<Semaphore>,
+    verdicts: Arc<Verdicts>,
 }
 
 impl AppState {
@@ -79,6 +82,7 @@ impl AppState {
             audience,
             store,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            verdicts: Arc::default(),
         }
     }
 }
@@ -99,6 +103,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/compare", get(history::compare))
         .route("/api/v1/events", get(history::events))
+        .route("/api/v1/verdict", get(verdict::get))
         .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(assets::page)

@@ -53,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Snapshot(args) => commands::snapshot::run(&settings()?, &args)?,
         Command::Watch => commands::watch::run(&settings()?)?,
         Command::Query(args) => commands::history::query(&settings()?, &args)?,
+        Command::Explain(args) => commands::explain::run(&settings()?, &args)?,
         Command::Compare(args) => return commands::history::compare(&settings()?, &args),
         Command::Export(args) => return commands::transfer::export(&settings()?, &args),
         Command::Import(args) => commands::transfer::import(&settings()?, &args)?,

@@ -3,6 +3,7 @@
 import type uPlot from 'uplot';
 import { clock, day, ticks } from '../lib/format';
 import { stacked, type Frame, type Line, type Values } from '../lib/frame';
+import { joined } from '../lib/gaps';
 import type { Range } from '../lib/when';
 
 export interface Look {
@@ -32,9 +33,9 @@ const BAND = '38';
 const AREA = 'b8';
 
 /** Columns for uPlot: the time, then each line with its greatest and least if it has them. */
-export function columns(frame: Pick<Frame, 't'>, plan: Plan): uPlot.AlignedData {
+export function columns(frame: Pick<Frame, 't' | 'stepMs'>, plan: Plan): uPlot.AlignedData {
   const values: Values[] = plan.stack ? stacked(plan.lines) : plan.lines.flatMap((line) => (line.min && line.max ? [line.values, line.max, line.min] : [line.values]));
-  return [frame.t, ...values];
+  return [frame.t, ...values.map((one) => joined(frame.t, one, frame.stepMs))];
 }
 
 /** What must be equal for a chart to be drawn on with new data. */
@@ -67,7 +68,7 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
   return {
     ...size,
     ms: 1,
-    padding: [8, 14, 0, 0],
+    padding: [8, 22, 0, 0],
     series,
     bands,
     legend: { show: false },
@@ -77,7 +78,7 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
       y: { range: (_, low, high) => plan.difference ? both(low, high) : extent(low, high, plan.unit) },
     },
     axes: [
-      { stroke: look.muted, font: FONT, size: 22, gap: 4, space: 64, grid: { show: false }, ticks: { stroke: look.grid, size: 4, width: 1 }, values: (_, splits) => times(splits) },
+      { stroke: look.muted, font: FONT, size: 22, gap: 4, space: timeSpace, grid: { show: false }, ticks: { stroke: look.grid, size: 4, width: 1 }, values: (_, splits) => times(splits) },
       { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: plan.difference ? 18 : 30, ...(unitSteps(plan.unit)), grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
     ],
     hooks,
@@ -98,6 +99,12 @@ function both(low: number | null, high: number | null): [number, number] {
   return [-most * 1.1, most * 1.1];
 }
 
+/** Room for a label of time: more where it has seconds. */
+function timeSpace(_: uPlot, __: number, from: number, to: number, width: number): number {
+  const [short, long] = [44, 64];
+  return ((to - from) / width) * long < 60_000 ? long : short;
+}
+
 /** As wide as the longest label of the axis. */
 function axisWidth(_: uPlot, values: string[] | null): number {
   const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
@@ -113,11 +120,12 @@ const DAY_MS = 86_400_000;
 
 /** Labels for moments: as short as their distance allows, with the day where it begins. */
 export function times(splits: readonly number[]): string[] {
-  const step = (splits[1] ?? 0) - (splits[0] ?? 0);
+  const days = splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) >= DAY_MS;
+  const seconds = splits.some((ms) => ms % 60_000 !== 0);
   return splits.map((ms) => {
     const at = new Date(ms);
     const midnight = at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0;
-    return midnight && step >= 60_000 || step >= DAY_MS ? day(ms).slice(5) : clock(ms, step < 60_000);
+    return days || (midnight && !seconds) ? day(ms).slice(5) : clock(ms, seconds);
   });
 }
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { Catalog, natural, selectorOf, type Metric } from './catalog';
+import { Catalog, natural, selectorOf, zoneOf, type Metric } from './catalog';
 
 const metric = (id: string, labels: string[] = [], kind: Metric['kind'] = 'gauge'): Metric => ({
-  id, labels, kind, title: id, help: '', unit: 'count', source: '',
+  id, labels, kind, title: id, help: '', unit: 'count', source: '', better: null, zones: [],
 });
 
 function found(catalog: Catalog, snapshot: unknown): string[] {
@@ -18,16 +18,17 @@ test('every number of a snapshot is found with its labels', () => {
     metric('network.interfaces.bytes_sent', ['interface']),
     metric('perf_events.running_pct', ['event']),
     metric('disk.partitions.device', ['mountpoint'], 'info'),
+    metric('disk.partitions.read_only', ['mountpoint']),
   ]);
   const snapshot = {
     cpu: { usage_percent: 1.5, per_core: [1, null, 3] },
     network: { interfaces: { eth0: { bytes_sent: 7 }, lo: { bytes_sent: null } } },
     perf_events: { running_pct: { cycles: 52.4, 'LLC-loads': null } },
-    disk: { partitions: { '/': { device: '/dev/sda' } } },
+    disk: { partitions: { '/': { device: '/dev/sda', read_only: false }, '/mnt': { read_only: true } } },
   };
   expect(found(catalog, snapshot)).toEqual([
     'cpu.usage_percent[]=1.5', 'cpu.per_core[0]=1', 'cpu.per_core[2]=3', 'network.interfaces.bytes_sent[eth0]=7',
-    'perf_events.running_pct[cycles]=52.4',
+    'perf_events.running_pct[cycles]=52.4', 'disk.partitions.read_only[/]=0', 'disk.partitions.read_only[/mnt]=1',
   ]);
 });
 
@@ -56,4 +57,9 @@ test('a selector quotes what a label may hold', () => {
 
 test('core 10 comes after core 9', () => {
   expect(['10', '9', 'eth10', 'eth2'].sort(natural)).toEqual(['9', '10', 'eth2', 'eth10']);
+});
+
+test('a value is in the zone that begins below it', () => {
+  const zoned = { ...metric('ipc'), zones: [{ from: 0, name: 'few' }, { from: 1, name: 'many' }] };
+  expect([0, 0.99, 1, 7, -1, null].map((value) => zoneOf(zoned, value))).toEqual(['few', 'few', 'many', 'many', null, null]);
 });

@@ -31,6 +31,11 @@ export function selectorOf(id: string, labels: Record<string, string>): string {
   return tests.length === 0 ? id : `${id}{${tests.join(',')}}`;
 }
 
+/** What a value means, where the catalog says. */
+export function zoneOf(metric: Metric, value: number | null): string | null {
+  return value === null ? null : (metric.zones.findLast(({ from }) => value >= from)?.name ?? null);
+}
+
 export class Catalog {
   readonly metrics: Metric[];
   private readonly byId = new Map<string, Metric>();
@@ -55,38 +60,36 @@ export class Catalog {
     return this.metrics.filter((metric) => metric.id.startsWith(section + '.'));
   }
 
-  /** Shows every number of a snapshot with its metric and its labels. */
+  /** Shows every number of a snapshot with its metric and its labels; what is so or not as 1 or 0. */
   visit(snapshot: unknown, each: (metric: Metric, labels: string[], value: number) => void): void {
     for (const { metric, before, last } of this.plans) {
+      const put = (labels: string[], value: unknown) => {
+        if (typeof value === 'number') each(metric, labels, value);
+        else if (typeof value === 'boolean') each(metric, labels, Number(value));
+      };
       let node = snapshot;
       for (const part of before) node = own(node, part);
       if (!isObject(node)) continue;
       if (metric.labels.length === 0) {
-        const value = own(node, last);
-        if (typeof value === 'number') each(metric, [], value);
+        put([], own(node, last));
         continue;
       }
       const list = own(node, last);
       if (metric.labels.length === 1 && Array.isArray(list)) {
-        list.forEach((value, index) => {
-          if (typeof value === 'number') each(metric, [String(index)], value);
-        });
+        list.forEach((value, index) => put([String(index)], value));
         continue;
       }
       // A number for each object, by its name; an object that is itself called as the metric is none.
       if (metric.labels.length === 1 && isObject(list) && !Object.hasOwn(list, last)) {
-        for (const [name, value] of Object.entries(list)) if (typeof value === 'number') each(metric, [name], value);
+        for (const [name, value] of Object.entries(list)) put([name], value);
         continue;
       }
       // The object's name stands before the last part of the path, and may be any text.
       for (const name of Object.keys(node)) {
         const value = own(own(node, name), last);
-        if (typeof value === 'number') each(metric, [name], value);
-        else if (Array.isArray(value) && metric.labels.length === 2) {
-          value.forEach((item, index) => {
-            if (typeof item === 'number') each(metric, [name, String(index)], item);
-          });
-        }
+        if (Array.isArray(value)) {
+          if (metric.labels.length === 2) value.forEach((item, index) => put([name, String(index)], item));
+        } else put([name], value);
       }
     }
   }

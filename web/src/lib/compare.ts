@@ -2,7 +2,7 @@
 
 import { labelValues, seriesKey, type Catalog, type Series } from './catalog';
 import type { Frame, Values } from './frame';
-import type { Compared, Comparison, SideStatistics } from './schema';
+import type { Compared, Comparison, Metric, SideStatistics } from './schema';
 
 export type { Compared, Comparison, SideStatistics };
 
@@ -14,7 +14,7 @@ export function frames(comparison: Comparison, one: Compared, catalog: Catalog):
   const series = (side: string): Series => ({ metric, labels, key: seriesKey(one.id, [...labels, side]) });
   const { t, step_ms: stepMs, resolution_ms: resolutionMs } = comparison;
   const shared = { t, stepMs, resolutionMs, from: t[0] ?? 0, to: (t.at(-1) ?? 0) + stepMs };
-  const line = (side: string, values: Values) => ({ series: series(side), unit: one.unit, values, min: null, max: null });
+  const line = (side: string, values: Values) => ({ series: series(side), unit: one.unit, values, min: null, max: null, grown: null });
   const difference = one.now.avg.map((value, at) => {
     const base = one.base.avg[at];
     return value === null || base === null || base === undefined ? null : value - base;
@@ -33,6 +33,15 @@ export function percent(now: number | null, base: number | null): number | null 
   if (now === null || base === null || base === 0) return null;
   const largest = Math.max(Math.abs(now), Math.abs(base));
   return Math.abs(base) > largest * NEAR_NOTHING ? ((now - base) / Math.abs(base)) * 100 : null;
+}
+
+/** A smaller change is as good as none, in percent. */
+const NOTICED = 2;
+
+/** Whether a change is for the better. Null where the catalog does not say what is, or nearly nothing has changed. */
+export function judged(change: number | null, share: number | null, better: Metric['better']): 'better' | 'worse' | null {
+  if (better === null || change === null || change === 0 || (share !== null && Math.abs(share) < NOTICED)) return null;
+  return change > 0 === (better === 'higher') ? 'better' : 'worse';
 }
 
 /** `+12 %`; a dash when there is no percentage. */

@@ -19,8 +19,21 @@ test('events are told in words, whatever they are', () => {
   expect(eventsIn({})).toEqual([]);
 });
 
+test('what happens to the host is told as well', () => {
+  const told = (kind: string, detail: object) => eventsIn([{ t: 0, kind, detail }]).map(({ words, bad }) => [words, bad])[0];
+  expect(told('boot', { boot_id: 'x', at: 0 })).toEqual(['the host was booted', false]);
+  expect(told('oom_kill', { count: 1 })).toEqual(['out of memory: a process was killed', true]);
+  expect(told('oom_kill', { count: 3 })).toEqual(['out of memory: 3 processes were killed', true]);
+  expect(told('link', { interface: 'eth0', up: false })).toEqual(['eth0: link down', true]);
+  expect(told('cpu', { cpu: 3, online: true })).toEqual(['CPU 3 went online', false]);
+  expect(told('mount', { mountpoint: '/mnt', device: '/dev/sdb1', fstype: 'ext4', mounted: true })).toEqual(['/mnt mounted from /dev/sdb1 (ext4)', false]);
+  expect(told('mount', { mountpoint: '/mnt', mounted: false })).toEqual(['/mnt unmounted', false]);
+  expect(told('device', { device: 'sdb', present: false })).toEqual(['disk sdb vanished', true]);
+  expect(told('upgrade', { what: 'kernel', from: '6.1', to: '6.6' })).toEqual(['kernel upgraded from 6.1 to 6.6', false]);
+});
+
 test('a hole is where no line has a value between two that have', () => {
-  const line = (values: (number | null)[]) => ({ values, unit: '', min: null, max: null, series: { key: '', labels: [], metric: {} as never } });
+  const line = (values: (number | null)[]) => ({ values, unit: '', min: null, max: null, grown: null, series: { key: '', labels: [], metric: {} as never } });
   const frame = { t: [0, 1000, 2000, 3000, 4000, 5000], stepMs: 1000, resolutionMs: 1000, from: 0, to: 6000, lines: [line([null, 1, null, null, 2, null]), line([null, null, null, null, 2, null])] };
   expect(holes(frame)).toEqual([{ from: 1000, to: 4000 }]);
   expect(reasonAt(eventsIn(answer), { from: 1000, to: 4000 })).toContain('did not run');

@@ -1,7 +1,8 @@
-// What happened: starts, stops, gaps, steps of the clock, collectors that failed.
+// What happened: to PerfWatch starts, stops, gaps and failures; to the host boots, kills, links, CPUs, mounts and disks that came or went.
 
 import { clock, duration } from './format';
 import type { Frame } from './frame';
+import { known } from './gaps';
 import type { Range } from './when';
 
 export interface Happening {
@@ -40,6 +41,20 @@ function words(kind: string, detail: Record<string, unknown>, length: number): {
       return { words: `PerfWatch stopped: ${text('reason')}`, bad: false };
     case 'clock_step':
       return { words: `the clock was set by ${number('by_ms') > 0 ? '+' : ''}${(number('by_ms') / 1000).toFixed(3)} s`, bad: true };
+    case 'boot':
+      return { words: 'the host was booted', bad: false };
+    case 'oom_kill':
+      return { words: `out of memory: ${number('count') > 1 ? `${number('count')} processes were` : 'a process was'} killed`, bad: true };
+    case 'link':
+      return { words: `${text('interface')}: link ${detail.up === true ? 'up' : 'down'}`, bad: detail.up !== true };
+    case 'cpu':
+      return { words: `CPU ${number('cpu')} went ${detail.online === true ? 'online' : 'offline'}`, bad: detail.online !== true };
+    case 'mount':
+      return { words: `${text('mountpoint')} ${detail.mounted === true ? `mounted from ${text('device')} (${text('fstype')})` : 'unmounted'}`, bad: false };
+    case 'device':
+      return { words: `disk ${text('device')} ${detail.present === true ? 'appeared' : 'vanished'}`, bad: detail.present !== true };
+    case 'upgrade':
+      return { words: `${text('what') === 'kernel' ? 'kernel' : 'PerfWatch'} upgraded from ${text('from')} to ${text('to')}`, bad: false };
     case 'collector':
       return { words: [text('part'), text('state'), text('reason')].filter(Boolean).join(' · '), bad: text('state') !== 'ok' };
     case 'store':
@@ -51,19 +66,11 @@ function words(kind: string, detail: Record<string, unknown>, length: number): {
   }
 }
 
-/** Missing steps that are worth telling. */
-const GAP_STEPS = 2.5;
-
 /** Stretches between values in which no line has one. */
 export function holes(frame: Frame): Range[] {
-  const found: Range[] = [];
-  let last: number | null = null;
-  frame.t.forEach((t, at) => {
-    if (!frame.lines.some((line) => line.values[at] !== null && line.values[at] !== undefined)) return;
-    if (last !== null && t - last > frame.stepMs * GAP_STEPS) found.push({ from: last, to: t });
-    last = t;
-  });
-  return found;
+  const has = (at: number) => frame.lines.some((line) => line.values[at] !== null && line.values[at] !== undefined);
+  const rows = known(frame.t, has, frame.stepMs);
+  return rows.flatMap(({ at, gap }, place) => (gap ? [{ from: frame.t[rows[place - 1]?.at ?? 0] ?? 0, to: frame.t[at] ?? 0 }] : []));
 }
 
 /** Why there is nothing at a moment, if an event says so. */

@@ -10,6 +10,7 @@ test('a value is written with three figures and its unit', () => {
     [9363259.372, 'bytes/s', '8.93 MiB/s'], [9144.146, 'KB/s', '8.93 MiB/s'], [0.5, 'KB/s', '512 B/s'],
     [682.986, 'ops/s', '683 ops/s'], [22780, 'faults/s', '22.8 k faults/s'], [5, 'count', '5'], [1234567, 'count', '1.23 M'],
     [0.078, 'ms', '78.0 µs'], [12.5, 'ms', '12.5 ms'], [2500, 'ms', '2.50 s'], [2100, 'MHz', '2.10 GHz'], [71.2, '°C', '71.2 °C'],
+    [250, 'µs', '250 µs'], [4_200_000, 'µs/s', '4.20 s/s'], [45, 's', '45 s'], [345_600, 's', '4.00 d'], [1, '0 or 1', 'yes'], [0, '0 or 1', 'no'],
     [null, '%', '–'], [NaN, '%', '–'],
   ] as const) expect(plain(value, unit)).toBe(text);
 });
@@ -23,6 +24,7 @@ test('the ticks of an axis share scale and digits', () => {
   expect(ticks([0, 524288, 1048576], 'bytes/s')).toEqual(['0', '0.5', '1.0 MiB/s']);
   expect(ticks([0, 0.25, 0.5], '%')).toEqual(['0', '0.25', '0.50 %']);
   expect(ticks([], '%')).toEqual([]);
+  expect(ticks([0, 0.5, 1], '0 or 1')).toEqual(['no', '', 'yes']);
 });
 
 test('a scale is that of the largest', () => {

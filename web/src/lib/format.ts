@@ -9,6 +9,9 @@ export interface Scale {
 const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 const DECIMAL = ['', 'k', 'M', 'G', 'T'];
 
+/** The catalog's unit of what is so or is not. */
+export const FLAG = '0 or 1';
+
 /** Which scale fits a value of this size. */
 export function scaleFor(unit: string, largest: number): Scale {
   const size = Math.abs(largest);
@@ -21,6 +24,13 @@ export function scaleFor(unit: string, largest: number): Scale {
     case 'KB': {
       const step = power(size * 1024, 1024, BINARY.length - 1);
       return { divisor: 1024 ** (step - 1), unit: BINARY[step] + per };
+    }
+    case 'µs':
+      if (size >= 1e6) return { divisor: 1e6, unit: 's' + per };
+      return size >= 1000 ? { divisor: 1000, unit: 'ms' + per } : { divisor: 1, unit: 'µs' + per };
+    case 's': {
+      const [divisor, name] = size >= 172_800 ? [86_400, 'd'] : size >= 7_200 ? [3_600, 'h'] : size >= 120 ? [60, 'min'] : [1, 's'];
+      return { divisor, unit: name + per };
     }
     case 'ms':
       if (size >= 1000) return { divisor: 1000, unit: 's' + per };
@@ -62,6 +72,7 @@ export function figures(value: number): string {
 /** A value and its unit apart, to be set in different sizes. */
 export function parts(value: number | null | undefined, unit: string, scale?: Scale): { value: string; unit: string } {
   if (value === null || value === undefined || !Number.isFinite(value)) return { value: '–', unit: '' };
+  if (unit === FLAG) return { value: value === 0 ? 'no' : value === 1 ? 'yes' : figures(value), unit: '' };
   const used = scale ?? scaleFor(unit, value);
   const scaled = value / used.divisor;
   // A share has a decimal and no more: 12.5 %, 100 %.
@@ -82,6 +93,7 @@ export function format(value: number | null | undefined, unit: string, scale?: S
 
 /** Labels for the ticks of an axis, all in one scale and with the same digits; the unit stands at the greatest. */
 export function ticks(values: number[], unit: string): string[] {
+  if (unit === FLAG) return values.map((value) => (value === 0 || value === 1 ? parts(value, unit).value : ''));
   const largest = Math.max(...values.map(Math.abs), 0);
   const scale = scaleFor(unit, largest);
   const scaled = values.map((value) => value / scale.divisor);

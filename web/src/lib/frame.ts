@@ -1,6 +1,7 @@
 // What a chart draws: lines over one time axis, from the newest samples or from an answer about history.
 
 import { labelValues, natural, seriesKey, type Catalog, type Metric, type Series } from './catalog';
+import { gapsBefore, known } from './gaps';
 import type { Ring, Rows } from './ring';
 import type { Answer } from './schema';
 
@@ -14,6 +15,8 @@ export interface Line {
   /** Least and greatest of each step; null where a step is one sample. */
   min: Values | null;
   max: Values | null;
+  /** What a counter has grown by in all. Null for what is no counter. */
+  grown: number | null;
 }
 
 export interface Frame {
@@ -30,6 +33,9 @@ export interface Frame {
 }
 
 export type { Answer };
+
+/** Before there is anything to show. */
+export const NOTHING: Frame = { t: [], lines: [], stepMs: 0, resolutionMs: null, from: 0, to: 0 };
 
 /** Which series: metrics by id, and of those with labels, maybe one object alone. */
 export interface Pick {
@@ -49,19 +55,16 @@ function picked(pick: Pick, series: Series): boolean {
   });
 }
 
-/** Missed ticks longer than this many intervals are a gap. */
-const GAP = 2.5;
-
 export function fromRing(ring: Ring, catalog: Catalog, pick: Pick, from: number, to: number, intervalMs: number): Frame {
   const window = ring.window(from, to);
   // Where a null goes in, so that no line crosses a gap.
   const order: number[] = [];
   const t: number[] = [];
+  const gaps = gapsBefore(window.t, intervalMs);
   window.t.forEach((time, at) => {
-    const before = window.t[at - 1];
-    if (before !== undefined && time - before > intervalMs * GAP) {
+    if (gaps[at]) {
       order.push(-1);
-      t.push(before + intervalMs);
+      t.push((window.t[at - 1] ?? 0) + intervalMs);
     }
     order.push(at);
     t.push(time);
@@ -75,45 +78,76 @@ export function fromRing(ring: Ring, catalog: Catalog, pick: Pick, from: number,
     for (const series of all) {
       const column = window.column(series.key);
       if (!column) continue;
-      const read = metric.kind === 'counter' ? rates(column, window.t) : column;
+      const { values: read, grown } = metric.kind === 'counter' ? rates(column, window.t) : { values: column, grown: null };
       const values = order.map((at) => {
         const value = at < 0 ? NaN : (read[at] ?? NaN);
         return Number.isNaN(value) ? null : value;
       });
-      lines.push({ series, unit: unitOf(metric), values, min: null, max: null });
+      lines.push({ series, unit: unitOf(metric), values, min: null, max: null, grown });
     }
   }
   return { t, lines, stepMs: intervalMs, resolutionMs: intervalMs, from, to };
 }
 
-/** A counter's increase per second. None at the first sample and where it went backwards. */
-function rates(column: Float64Array, t: Float64Array): Float64Array {
-  return column.map((value, at) => {
-    const increase = value - (column[at - 1] ?? NaN);
-    return increase >= 0 ? (increase / ((t[at] ?? 0) - (t[at - 1] ?? 0))) * 1000 : NaN;
+/** A counter's increase per second, since it was read before. None at the first sample and where it went backwards. */
+function rates(column: Float64Array, t: Float64Array): { values: Float64Array; grown: number } {
+  let [last, lastAt, grown] = [NaN, NaN, 0];
+  const values = column.map((value, at) => {
+    if (Number.isNaN(value)) return NaN;
+    const [increase, took] = [value - last, (t[at] ?? 0) - lastAt];
+    [last, lastAt] = [value, t[at] ?? 0];
+    if (!(increase >= 0)) return NaN;
+    grown += increase;
+    return (increase / took) * 1000;
   });
+  return { values, grown };
 }
 
 export function fromAnswer(answer: Answer, catalog: Catalog, pick: Pick, from: number, to: number): Frame {
-  const lines: Line[] = [];
-  for (const id of pick.ids) {
-    const metric = catalog.get(id);
-    if (!metric) continue;
-    for (const found of answer.series) {
-      if (found.id !== id) continue;
-      const labels = labelValues(metric, found.labels);
-      const series = { metric, labels, key: seriesKey(id, labels) };
-      if (!picked(pick, series)) continue;
-      const values = found.avg ?? (found.increase ?? []).map((increase, at) => {
-        // The last step may not be over yet.
-        const length = Math.min(answer.step_ms, to - (answer.t[at] ?? to));
-        return increase === null || length <= 0 ? null : (increase / length) * 1000;
-      });
-      const single = answer.resolution_ms !== null && answer.resolution_ms >= answer.step_ms && answer.resolution_ms < 60_000;
-      lines.push({ series, unit: unitOf(metric), values, min: single ? null : (found.min ?? null), max: single ? null : (found.max ?? null) });
-    }
-  }
-  return { t: answer.t, lines, stepMs: answer.step_ms, resolutionMs: answer.resolution_ms, from, to };
+  const found = answer.series.flatMap((one) => {
+    const metric = pick.ids.includes(one.id) ? catalog.get(one.id) : undefined;
+    if (!metric) return [];
+    const labels = labelValues(metric, one.labels);
+    const series = { metric, labels, key: seriesKey(one.id, labels) };
+    return picked(pick, series) ? [{ one, series }] : [];
+  });
+  found.sort((a, b) => pick.ids.indexOf(a.one.id) - pick.ids.indexOf(b.one.id));
+  // Steps as short as the newest interval are empty where samples were further apart: those are not shown.
+  const has = (at: number) => found.some(({ one }) => (one.avg ?? one.increase)?.[at] !== null);
+  const rows = shown(answer.t, known(answer.t, has, answer.step_ms));
+  const through = (values: Values) => rows.map((at) => values[at] ?? null);
+  const single = answer.resolution_ms !== null && answer.resolution_ms >= answer.step_ms && answer.resolution_ms < 60_000;
+  const lines = found.map(({ one, series }): Line => ({
+    series,
+    unit: unitOf(series.metric),
+    values: through(one.avg ?? perSecond(answer, one.increase ?? [], to)),
+    min: single || !one.min ? null : through(one.min),
+    max: single || !one.max ? null : through(one.max),
+    grown: series.metric.kind === 'counter' ? (one.increase ?? []).reduce<number>((sum, increase) => sum + (increase ?? 0), 0) : null,
+  }));
+  return { t: rows.map((at) => answer.t[at] ?? 0), lines, stepMs: answer.step_ms, resolutionMs: answer.resolution_ms, from, to };
+}
+
+/** The places of all rows but those that are empty between two that are not, with no gap between them. */
+function shown(t: readonly number[], values: ReturnType<typeof known>): number[] {
+  const left = new Set<number>();
+  values.forEach(({ at, gap }, place) => {
+    for (let empty = (values[place - 1]?.at ?? at) + 1; empty < at && !gap; empty += 1) left.add(empty);
+  });
+  return t.map((_, at) => at).filter((at) => !left.has(at));
+}
+
+/** What a counter has grown by, by the time since the step that was known before. */
+function perSecond({ t, step_ms: stepMs }: Answer, increases: Values, to: number): Values {
+  let before: number | null = null;
+  return increases.map((increase, at) => {
+    if (increase === null) return null;
+    const here = t[at] ?? to;
+    // The last step may not be over yet.
+    const length = before !== null && here - before > stepMs ? here - before : Math.min(stepMs, to - here);
+    before = here;
+    return length <= 0 ? null : (increase / length) * 1000;
+  });
 }
 
 /** An answer in steps of the sampling interval as rows for the ring. */
@@ -159,9 +193,12 @@ export function commonObject(lines: readonly Line[]): string {
   return objects.size === 1 ? ([...objects][0] ?? '') : '';
 }
 
-/** The newest value, unless that is old: what vanished has none. */
+/** The newest value, unless that is old: what vanished has none. What is sampled less often has one for as long as usual. */
 export function newest(line: Line): number | null {
-  return line.values.slice(-FRESH).findLast((value) => value !== null) ?? null;
+  const last = line.values.findLastIndex((value) => value !== null);
+  const before = line.values.slice(0, Math.max(last, 0)).findLastIndex((value) => value !== null);
+  const usual = before < 0 ? 1 : last - before;
+  return line.values.length - last <= Math.max(FRESH, 2 * usual) ? (line.values[last] ?? null) : null;
 }
 
 /** Steps within which a value counts as the newest. */
@@ -174,4 +211,20 @@ export function top(lines: readonly Line[], count: number): Line[] {
   const ranked = lines.map((line) => ({ line, peak: peak(line), gone: gone(line) })).sort((a, b) => a.gone - b.gone || b.peak - a.peak);
   const kept = new Set(ranked.slice(0, count).map(({ line }) => line));
   return lines.filter((line) => kept.has(line));
+}
+
+/**
+ * What is drawn of many lines: the greatest and those chosen by key. Of several objects, and of the layers of a stack, none that did nothing at
+ * all, if others did.
+ */
+export function drawnOf(lines: Line[], most: number, { chosen = new Set(), stack = false }: { chosen?: ReadonlySet<string>; stack?: boolean } = {}): Line[] {
+  const objects = new Set(lines.map((line) => line.series.labels.join()));
+  const busy = objects.size > 1 || stack ? lines.filter(stirred) : lines;
+  const kept = new Set(top(busy.length > 0 ? busy : lines, most));
+  return lines.filter((line) => kept.has(line) || chosen.has(line.series.key));
+}
+
+/** Whether it was ever anything but 0. */
+export function stirred(line: Line): boolean {
+  return line.values.some((value) => value !== null && value !== 0);
 }

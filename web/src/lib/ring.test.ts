@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Metric } from './catalog';
 import { Ring } from './ring';
 
-const metric: Metric = { id: 'cpu.usage_percent', title: '', help: '', kind: 'gauge', unit: '%', labels: [], source: '' };
+const metric: Metric = { id: 'cpu.usage_percent', title: '', help: '', kind: 'gauge', unit: '%', labels: [], source: '', better: null, zones: [] };
 const push = (ring: Ring, t: number, value?: number) => ring.push(t, (put) => { if (value !== undefined) put(metric, [], value); });
 const rows = (ring: Ring, from = -Infinity, to = Infinity) => {
   const window = ring.window(from, to);

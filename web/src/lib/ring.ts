@@ -61,10 +61,14 @@ export class Ring {
     return [...(this.known.get(id)?.values() ?? [])];
   }
 
-  /** The newest value of a series, unless it is missing in the newest row. */
-  last(key: string): number | null {
-    const value = this.columns.get(key)?.[(this.next + this.capacity - 1) % this.capacity];
-    return this.length === 0 || value === undefined || Number.isNaN(value) ? null : value;
+  /** The newest value of a series, unless it is missing in so many of the newest rows. */
+  last(key: string, rows = 1): number | null {
+    const column = this.columns.get(key);
+    for (let back = 1; column && back <= Math.min(rows, this.length); back += 1) {
+      const value = column[this.at(this.length - back)] ?? NaN;
+      if (!Number.isNaN(value)) return value;
+    }
+    return null;
   }
 
   /** Copies of the rows from one moment to another, both included. */

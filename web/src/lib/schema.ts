@@ -20,6 +20,10 @@ export type Token = Whole<Schemas['Token']>;
 export type NewToken = Token & { token: string };
 export type Scope = Schemas['Scope'];
 
+export type Verdict = Whole<Schemas['Verdict']>;
+export type Evidence = Whole<Schemas['Evidence']>;
+export type Severity = Schemas['Severity'];
+
 /** Both shapes of a series' points at once: a gauge has averages, a counter its readings. */
 export interface AnsweredSeries {
   id: string;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Catalog, selectorOf, type Metric } from './catalog';
 import { parse } from './selector';
 
-const metric = (id: string, labels: string[] = []): Metric => ({ id, labels, kind: 'gauge', title: id, help: '', unit: '%', source: '' });
+const metric = (id: string, labels: string[] = []): Metric => ({ id, labels, kind: 'gauge', title: id, help: '', unit: '%', source: '', better: null, zones: [] });
 const catalog = new Catalog([metric('cpu.usage_percent'), metric('cpu.user'), metric('disk.partitions.usage_percent', ['mountpoint'])]);
 
 test('a selector is read as the server reads it', () => {

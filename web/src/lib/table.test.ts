@@ -6,8 +6,8 @@ import { csv, fileName } from './table';
 const frame: Frame = {
   t: [Date.UTC(2026, 10, 26, 10), Date.UTC(2026, 10, 26, 10, 1)], stepMs: 60_000, resolutionMs: 60_000, from: Date.UTC(2026, 10, 26, 10), to: Date.UTC(2026, 10, 26, 10, 2),
   lines: [
-    { series: { key: 'a', labels: ['=cmd,"x"'], metric: { id: 'net.sent', title: 'Sent', help: '', kind: 'gauge', unit: 'bytes/s', labels: ['interface'], source: '' } }, unit: 'bytes/s', values: [1, null], min: null, max: null },
-    { series: { key: 'b', labels: [], metric: { id: 'cpu.usage', title: 'CPU', help: '', kind: 'gauge', unit: '%', labels: [], source: '' } }, unit: '%', values: [2, 3], min: [1, 2], max: [5, 4] },
+    { series: { key: 'a', labels: ['=cmd,"x"'], metric: { id: 'net.sent', title: 'Sent', help: '', kind: 'gauge', unit: 'bytes/s', labels: ['interface'], source: '', better: null, zones: [] } }, unit: 'bytes/s', values: [1, null], min: null, max: null, grown: null },
+    { series: { key: 'b', labels: [], metric: { id: 'cpu.usage', title: 'CPU', help: '', kind: 'gauge', unit: '%', labels: [], source: '', better: null, zones: [] } }, unit: '%', values: [2, 3], min: [1, 2], max: [5, 4], grown: null },
   ],
 };
 

@@ -6,6 +6,7 @@ import type { Catalog } from '../lib/catalog';
 import { fromAnswer, fromRing, rowsOf, type Answer, type Frame, type Pick } from '../lib/frame';
 import { eventsIn, type Happening } from '../lib/events';
 import { Ring } from '../lib/ring';
+import { standing } from '../lib/snapshot';
 import type { Range } from '../lib/when';
 import type { Snapshot, Status } from '../lib/schema';
 import { route } from './route.svelte';
@@ -63,7 +64,7 @@ class Feed {
       this.ring = new Ring(CAPACITY);
       this.filled.clear();
     }
-    this.snapshot = snapshot;
+    this.snapshot = standing(snapshot, this.snapshot);
     const catalog = this.catalog;
     if (!catalog) return;
     this.ring.push(Date.parse(snapshot.timestamp), (put) => catalog.visit(snapshot, put));
@@ -118,9 +119,9 @@ class Feed {
     return { stepMs, band: made !== null && (made < stepMs || made >= 60_000) };
   }
 
-  /** The newest value of a series. */
-  last(key: string): number | null {
-    return this.ring.last(key);
+  /** The newest value of a series, as old as its section may be. */
+  last(key: string, section = key.split('.')[0] ?? ''): number | null {
+    return this.ring.last(key, this.snapshot?.status[section]?.every_ticks ?? 1);
   }
 
   /** The objects of a metric that were seen, newest samples only. */

@@ -8,7 +8,9 @@ mod temperature;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::frequency::Frequencies;
+use perfwatch_metrics::State;
+
+use self::frequency::{Frequencies, Frequency, Limits};
 use self::temperature::{Temperatures, Thermometers};
 pub(super) use crate::errand::Finding;
 use crate::errand::Lasting;
@@ -22,6 +24,7 @@ const RESCAN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct SensorReading {
     pub(super) frequency_mhz: Option<Vec<Option<f64>>>,
+    pub(super) limits: Option<Arc<Limits>>,
     pub(super) temperature_celsius: Option<Vec<Option<f64>>>,
     pub(super) temperature_sensors: Option<Vec<String>>,
     pub(super) problems: Vec<Problem>,
@@ -30,7 +33,7 @@ pub(super) struct SensorReading {
 /// The two errands: slow frequencies do not hold up quick temperatures.
 #[derive(Debug)]
 pub(super) struct Sensors {
-    frequencies: Lasting<Vec<Option<f64>>>,
+    frequencies: Lasting<Frequency>,
     temperatures: Lasting<Temperatures>,
 }
 
@@ -47,7 +50,21 @@ impl Sensors {
     /// What the sensors say, or last said.
     pub(super) fn read(&mut self, into: &mut SensorReading) {
         into.problems.clear();
-        into.frequency_mhz = self.frequencies.look(&mut into.problems);
+        let frequency = self.frequencies.look(&mut into.problems);
+        let (state, reason) = match &frequency {
+            Some(_) => (State::Unavailable, "this host has no cpufreq"),
+            None => (State::Late, "comes with frequency_mhz, which there is none of"),
+        };
+        (into.frequency_mhz, into.limits) =
+            frequency.map_or((None, None), |found| (Some(found.mhz), found.limits));
+        if into.limits.is_none() {
+            into.problems.extend(["frequency_limit_mhz", "governor"].map(|part| Problem {
+                part: part.to_owned(),
+                state,
+                reason: reason.to_owned(),
+                fix: None,
+            }));
+        }
         (into.temperature_celsius, into.temperature_sensors) =
             self.temperatures.look(&mut into.problems).unzip();
     }

@@ -24,17 +24,21 @@ pub struct KernelFile {
     live: bool,
     file: Option<File>,
     buffer: Vec<u8>,
+    /// Of what was read last.
+    length: usize,
 }
 
 impl KernelFile {
     pub(super) fn new(path: PathBuf, copy_to: Option<PathBuf>, live: bool) -> Self {
-        Self { path, copy_to, live, file: None, buffer: Vec::new() }
+        Self { path, copy_to, live, file: None, buffer: Vec::new(), length: 0 }
     }
 
     /// What the kernel says now. After an error the file is opened anew next time: its device may be back.
     pub fn read(&mut self) -> Result<&[u8], Error> {
+        self.length = 0;
         match self.read_whole() {
             Ok(length) => {
+                self.length = length;
                 let text = self.buffer.get(..length).unwrap_or_default();
                 if let Some(copy_to) = &self.copy_to {
                     copy(text, copy_to)
@@ -52,6 +56,16 @@ impl KernelFile {
                 })
             }
         }
+    }
+
+    /// What it said when it was last read. Nothing after an error.
+    pub(super) fn text(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads and parses. A text that makes no sense becomes an error that names this file.

@@ -6,9 +6,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use perfwatch_collect::Host;
+use perfwatch_collect::cgroups::{Cgroups, parse_cpu_stat};
 use perfwatch_collect::collector::Collector;
-use perfwatch_collect::cpu::{CpuReading, parse_cpuinfo, parse_interrupts, parse_stat};
+use perfwatch_collect::cpu::{
+    CpuReading, parse_activity, parse_cpuinfo, parse_interrupts, parse_stat,
+};
 use perfwatch_collect::disk::{Disk, DiskReading, parse_diskstats};
+use perfwatch_collect::interrupts::Table;
 use perfwatch_collect::kernel::{Kernel, KernelReading};
 use perfwatch_collect::memory::{
     Meminfo, MeminfoLines, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat,
@@ -19,7 +23,11 @@ use perfwatch_collect::network::{
     parse_sockstat, parse_softnet, parse_tcp_table,
 };
 use perfwatch_collect::power::{Power, PowerReading};
+use perfwatch_collect::pressure::{Pressure, parse_pressure};
 use perfwatch_collect::resctrl::{Resctrl, ResctrlReading};
+use perfwatch_collect::scheduler::{
+    Scheduler, parse_interrupt_lines, parse_loadavg, parse_schedstat, parse_softirqs,
+};
 
 use crate::hosts::fixture;
 
@@ -42,6 +50,12 @@ fn parsers_allocate_nothing() {
     let (netstat, snmp6, softnet) =
         (read("net/netstat"), read("net/snmp6"), read("net/softnet_stat"));
     let diskstats = read("diskstats");
+    let (loadavg, schedstat, softirqs) = (read("loadavg"), read("schedstat"), read("softirqs"));
+    let pressure = read("pressure/memory");
+    let cpu_stat = tree.with_file_name("sys/fs/cgroup/machine.slice/cpu.stat");
+    let cpu_stat = fs::read(cpu_stat).unwrap();
+    let (mut lines_of_irqs, mut vectors, mut queues) =
+        (Table::default(), Table::default(), Vec::new());
     let (mut cpu, mut mhz) = (CpuReading::default(), Vec::new());
     let (mut memory, mut counters) = (Meminfo::default(), Vmstat::default());
     let mut lines = MeminfoLines::default();
@@ -50,6 +64,16 @@ fn parsers_allocate_nothing() {
     let counts = BTreeMap::from([
         ("stat", allocations(|| parse_stat(&stat, &mut cpu).unwrap())),
         ("interrupts", allocations(|| parse_interrupts(&interrupts).unwrap())),
+        ("end of stat", allocations(|| parse_activity(&stat).unwrap())),
+        (
+            "interrupts by line",
+            allocations(|| parse_interrupt_lines(&interrupts, &mut lines_of_irqs).unwrap()),
+        ),
+        ("softirqs", allocations(|| parse_softirqs(&softirqs, &mut vectors).unwrap())),
+        ("loadavg", allocations(|| parse_loadavg(&loadavg).unwrap())),
+        ("schedstat", allocations(|| parse_schedstat(&schedstat, &mut queues).unwrap())),
+        ("pressure", allocations(|| parse_pressure(&pressure).unwrap())),
+        ("cpu.stat", allocations(|| parse_cpu_stat(&cpu_stat).unwrap())),
         ("cpuinfo", allocations(|| parse_cpuinfo(&cpuinfo, &mut mhz).unwrap())),
         ("meminfo", allocations(|| parse_meminfo(&meminfo, &mut memory, &mut lines).unwrap())),
         ("vmstat", allocations(|| parse_vmstat(&vmstat, &mut counters).unwrap())),
@@ -67,6 +91,19 @@ fn parsers_allocate_nothing() {
         ("diskstats", allocations(|| parse_diskstats(&diskstats, &mut disk.devices).unwrap())),
     ]);
     assert!(counts.values().all(|count| *count == 0), "{counts:?}");
+}
+
+fn allocations_of_reading<C: Collector>() -> u64 {
+    let mut collector = C::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
+    let mut reading = C::Reading::default();
+    allocations(|| collector.read(&mut reading).unwrap())
+}
+
+#[test]
+fn reading_what_waits_allocates_nothing() {
+    assert_eq!(allocations_of_reading::<Scheduler>(), 0);
+    assert_eq!(allocations_of_reading::<Pressure>(), 0);
+    assert_eq!(allocations_of_reading::<Cgroups>(), 0);
 }
 
 /// The whole of a read, files included. (That of the CPU and of partitions takes answers from errands.)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use perfwatch_collect::cgroups::Cgroups;
 use perfwatch_collect::collector::{Collector, Tracker};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
@@ -14,16 +15,21 @@ use perfwatch_collect::host::MAX_FILE_BYTES;
 use perfwatch_collect::kernel::Kernel;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
+use perfwatch_collect::pressure::Pressure;
+use perfwatch_collect::scheduler::Scheduler;
 use perfwatch_collect::{Host, Tick, sampler};
 use perfwatch_metrics::{Snapshot, State};
 
 use crate::hosts::{copy, fixture};
 
 /// Every file that the collectors read of a host without netlink.
-const FILES: [&str; 23] = [
+const FILES: [&str; 25] = [
     "stat",
     "interrupts",
     "cpuinfo",
+    "loadavg",
+    "softirqs",
+    "pressure/io",
     "meminfo",
     "vmstat",
     "net/dev",
@@ -36,7 +42,6 @@ const FILES: [&str; 23] = [
     "net/softnet_stat",
     "sys/net/netfilter/nf_conntrack_count",
     "uptime",
-    "loadavg",
     "sys/fs/file-nr",
     "sys/kernel/pid_max",
     "sys/kernel/threads-max",
@@ -76,24 +81,40 @@ fn spoiled(file: &str, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Snapshot {
 }
 
 /// What the recorded host does not have.
-const ABSENT: [&str; 4] = ["perf_events", "power", "memory_bandwidth", "resctrl"];
+const ABSENT: [&str; 5] = ["perf_events", "power", "memory_bandwidth", "resctrl", "self"];
 
-/// The section that needs a file is the only one that may miss something.
+/// Parts of its sections that it does not have.
+const ABSENT_PARTS: [&str; 6] = [
+    "temperature_celsius",
+    "frequency_limit_mhz",
+    "governor",
+    "throttles",
+    "run_queue_wait",
+    "hardware_errors_corrected",
+];
+
+/// The sections that need a file are the only ones that may miss something.
 fn others_are_well(file: &str, snapshot: &Snapshot) {
-    let mine = match file {
-        "stat" | "interrupts" | "cpuinfo" => "cpu",
-        "meminfo" | "vmstat" => "memory",
-        _ if file.contains("net/") => "network",
-        "uptime" | "loadavg" => "kernel",
-        _ if file.starts_with("sys/") => "kernel",
-        _ => "disk",
+    let mine: &[_] = match file {
+        "stat" | "interrupts" => &["cpu", "scheduler"],
+        "cpuinfo" => &["cpu"],
+        "softirqs" => &["scheduler"],
+        "loadavg" => &["kernel", "scheduler"],
+        "meminfo" | "vmstat" => &["memory"],
+        _ if file.starts_with("pressure/") => &["pressure"],
+        _ if file.contains("net/") => &["network"],
+        "uptime" => &["kernel"],
+        _ if file.starts_with("sys/") => &["kernel"],
+        _ => &["disk"],
     };
     for (name, section) in snapshot.status.sections() {
-        if name != mine && !ABSENT.contains(&name) {
+        if !mine.contains(&name) && !ABSENT.contains(&name) {
             assert_eq!(section.state, State::Ok, "{file} spoiled {name}");
-            let absent = ["temperature_celsius", "hardware_errors_corrected"];
-            let parts: Vec<_> =
-                section.parts.keys().filter(|part| !absent.contains(&part.as_str())).collect();
+            let parts: Vec<_> = section
+                .parts
+                .keys()
+                .filter(|part| !ABSENT_PARTS.contains(&part.as_str()))
+                .collect();
             assert!(parts.is_empty(), "{file} spoiled {name}: {parts:?}");
         }
     }
@@ -319,6 +340,9 @@ proptest::proptest! {
         text.splice(position..(position + bytes.len()).min(text.len()), bytes);
         fs::write(&path, text).unwrap();
         survives::<Cpu>(dir.path());
+        survives::<Scheduler>(dir.path());
+        survives::<Pressure>(dir.path());
+        survives::<Cgroups>(dir.path());
         survives::<Memory>(dir.path());
         survives::<Network>(dir.path());
         survives::<Disk>(dir.path());

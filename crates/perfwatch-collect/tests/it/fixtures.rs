@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::time::Duration;
 
+use perfwatch_collect::cgroups::Cgroups;
 use perfwatch_collect::collector::{Collector, Report};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
@@ -12,7 +13,9 @@ use perfwatch_collect::memory::Memory;
 use perfwatch_collect::memory_bandwidth::MemoryBandwidth;
 use perfwatch_collect::network::Network;
 use perfwatch_collect::power::Power;
+use perfwatch_collect::pressure::Pressure;
 use perfwatch_collect::resctrl::Resctrl;
+use perfwatch_collect::scheduler::Scheduler;
 use serde_json::{Value, json};
 
 use crate::hosts::{fixture, replay};
@@ -43,6 +46,9 @@ fn here(text: &str) -> String {
 fn check(host: &str) {
     let snapshot = json!({
         "cpu": section::<Cpu>(host),
+        "scheduler": section::<Scheduler>(host),
+        "pressure": section::<Pressure>(host),
+        "cgroups": section::<Cgroups>(host),
         "memory": section::<Memory>(host),
         "network": section::<Network>(host),
         "disk": section::<Disk>(host),
@@ -74,6 +80,17 @@ fn an_arm_board_with_kernel_4_18() {
 #[test]
 fn a_container_without_sys() {
     check("container");
+}
+
+#[test]
+fn a_laptop_too_hot_for_its_work() {
+    let snapshot = json!({
+        "cpu": section::<Cpu>("hot"),
+        "scheduler": section::<Scheduler>("hot"),
+        "pressure": section::<Pressure>("hot"),
+        "cgroups": section::<Cgroups>("hot"),
+    });
+    insta::assert_json_snapshot!("hot", snapshot);
 }
 
 /// The sections of hardware that few hosts have.

@@ -213,6 +213,11 @@ impl Growth {
     }
 }
 
+/// Bytes that a day of one tier takes. None while there is too little to tell.
+pub(crate) fn tier_bytes_per_day(tier: &TierInfo) -> Option<u64> {
+    Growth::of(tier, DAY).bytes_per_day.map(|bytes| bytes as u64)
+}
+
 /// Bytes that a day of everything takes. None while there is too little to tell.
 pub(crate) fn bytes_per_day(info: &Info, options: &Options) -> Option<u64> {
     let tiers = Forecast::of(info, options).tiers;

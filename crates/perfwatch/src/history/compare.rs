@@ -11,7 +11,7 @@ use perfwatch_store::{Answer, MAX_POINTS, Reader, Resolution, Result, Summary, T
 use serde::Serialize;
 
 use super::view::View;
-use super::{MS, Selected, ask, bounds, merged, resolution_ms, start, warnings};
+use super::{MS, Selected, ask, bounds, meant_by, merged, resolution_ms, start, warnings};
 use crate::recorder::nanoseconds;
 use crate::selector::Selector;
 use crate::when::{Range, Shift};
@@ -119,7 +119,7 @@ pub(crate) struct Statistics {
 
 /// Compares.
 pub(crate) fn compare(reader: &Reader, request: &Request<'_>) -> Result<Comparison> {
-    let ask_for = |bounds, resolution| ask(reader, request.selectors, bounds, resolution);
+    let ask_for = |bounds, resolution| ask(reader, meant_by(request.selectors), bounds, resolution);
     let mut resolution = Resolution::Points(FINE_POINTS);
     let mut attempts = 0;
     // The same steps on both sides: where one has only a coarser tier left, so has the other.

@@ -17,7 +17,7 @@ use crate::history::{self, CompareRequest, MS};
 use crate::when::Shift;
 
 /// How long a question waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What may be missing in an answer of CSV, in words, one header for each.
 const WARNING: &str = "perfwatch-warning";
@@ -145,7 +145,7 @@ fn json(answer: &impl serde::Serialize) -> Result<Body, Problem> {
     Ok((bytes, "application/json", Vec::new()))
 }
 
-fn problem(error: Error) -> Problem {
+pub(super) fn problem(error: Error) -> Problem {
     match error {
         Error::TooMuch(detail) => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too-much", detail)
@@ -156,6 +156,6 @@ fn problem(error: Error) -> Problem {
     }
 }
 
-fn unexpected(detail: &str) -> Problem {
+pub(super) fn unexpected(detail: &str) -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected", detail)
 }

@@ -89,6 +89,27 @@ mod shapes {
         unit: String,
         labels: Vec<String>,
         source: String,
+        /// Which way is better, whatever the host does. Null where that depends.
+        better: Option<MetricBetter>,
+        /// What its values mean, from the least up. None but where thresholds hold on every host.
+        zones: Vec<MetricZone>,
+    }
+
+    /// Which way a metric is better.
+    #[derive(ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    pub(in crate::http) enum MetricBetter {
+        Lower,
+        Higher,
+    }
+
+    /// Values with a meaning of their own, up to where the next zone begins.
+    #[derive(ToSchema)]
+    pub(in crate::http) struct MetricZone {
+        /// The least value in it.
+        from: f64,
+        /// In a word or two.
+        name: String,
     }
 
     /// How a metric behaves over time.
@@ -98,6 +119,92 @@ mod shapes {
         Counter,
         Gauge,
         Info,
+    }
+
+    /// What stands out at a moment.
+    #[derive(ToSchema)]
+    pub(in crate::http) struct Verdict {
+        /// The moment, in whole steps of ten seconds.
+        at_ms: i64,
+        /// How much before it is spoken of.
+        window_ms: i64,
+        /// At most five, the worst first.
+        #[schema(max_items = 5)]
+        sentences: Vec<Sentence>,
+        /// That nothing stands out. Null when there are sentences, and when nothing can be said.
+        quiet: Option<String>,
+        /// Why nothing can be said. Null when something can.
+        unsure: Option<String>,
+    }
+
+    /// One thing that stands out.
+    #[derive(ToSchema)]
+    pub(in crate::http) struct Sentence {
+        /// The rule that says so, as in docs/verdict.md.
+        rule: String,
+        resource: Resource,
+        kind: VerdictKind,
+        severity: Severity,
+        /// In words.
+        text: String,
+        /// Null when it began before what was looked at, and for what is to come.
+        since_ms: Option<i64>,
+        /// Label and name of the object it is about. Empty when it is about the host.
+        object: BTreeMap<String, String>,
+        /// What proves it, the deciding series first.
+        evidence: Vec<Evidence>,
+    }
+
+    /// What is in trouble.
+    #[derive(ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    pub(in crate::http) enum Resource {
+        Cpu,
+        Memory,
+        Disk,
+        Network,
+        Kernel,
+        Perfwatch,
+    }
+
+    /// In which way.
+    #[derive(ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    pub(in crate::http) enum VerdictKind {
+        Errors,
+        Saturation,
+        Utilisation,
+        Forecast,
+        Unusual,
+    }
+
+    /// How bad it is.
+    #[derive(ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    pub(in crate::http) enum Severity {
+        Critical,
+        Warning,
+        Notice,
+    }
+
+    /// A series and a stretch of time that prove a sentence.
+    #[derive(ToSchema)]
+    pub(in crate::http) struct Evidence {
+        /// As /api/v1/series takes it.
+        select: String,
+        from_ms: i64,
+        to_ms: i64,
+        /// Of events their number, of a level the last value, else the mean. Null when what is wrong is that there is none.
+        value: Option<f64>,
+        unit: String,
+        usual: Option<UsualBand>,
+    }
+
+    /// What is usual at this hour: a tenth of the minutes of the last seven days were below `low`, a tenth above `high`.
+    #[derive(ToSchema)]
+    pub(in crate::http) struct UsualBand {
+        low: f64,
+        high: f64,
     }
 }
 
@@ -248,6 +355,15 @@ fn said(rule: &Rule, schemas: &mut Schemas) -> Said {
                 parameters: range(),
                 ..Said::new("What happened in a range", answer, HISTORY_ERRORS)
             }
+        }
+        ("GET", "/api/v1/verdict") => {
+            let answer = Some(schemas.json::<shapes::Verdict>());
+            let at =
+                query("at", "The moment: now unless it is said, 03:12, milliseconds.", &word());
+            let tz =
+                query("tz", "Time zone that times are in, the host's unless it is said.", &word());
+            let parameters = vec![at, tz];
+            Said { parameters, ..Said::new("What stands out at a moment", answer, HISTORY_ERRORS) }
         }
         (method, path) => panic!("{method} {path} is not described"),
     }

@@ -54,6 +54,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule(Method::GET, "/api/v1/series", Need::Read),
     rule(Method::GET, "/api/v1/compare", Need::Read),
     rule(Method::GET, "/api/v1/events", Need::Read),
+    rule(Method::GET, "/api/v1/verdict", Need::Read),
 ];
 
 /// The rules of a path.

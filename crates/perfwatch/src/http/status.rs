@@ -17,7 +17,7 @@ use super::error::Problem;
 use super::history::on_a_thread;
 use super::server::Place;
 use crate::access::now_ms;
-use crate::commands::db::bytes_per_day;
+use crate::commands::db::{bytes_per_day, tier_bytes_per_day};
 use crate::commands::doctor::{Finding, capabilities};
 use crate::footprint::{Footprint, Meter};
 
@@ -89,6 +89,8 @@ struct TierStatus {
     /// Null while there is nothing.
     oldest_ms: Option<i64>,
     bytes: u64,
+    /// What a day of it takes. Null while there is too little to tell.
+    bytes_per_day: Option<u64>,
     /// How long it is kept, as the setting says it.
     keep: String,
 }
@@ -179,6 +181,7 @@ fn store(state: &AppState) -> StoreStatus {
         name: tier.name,
         oldest_ms: of.times.map(|(oldest, _)| ms(oldest)),
         bytes: of.bytes,
+        bytes_per_day: tier_bytes_per_day(of),
         keep: keep.to_string(),
     });
     let times = || info.tiers.iter().filter_map(|tier| tier.times);

@@ -53,7 +53,7 @@ const fn base(unit: Unit) -> Base {
 pub(crate) fn family(def: &MetricDef) -> String {
     let (object, last) = def.id.rsplit_once('.').unwrap_or(("", def.id));
     let Base { word, suffix, .. } = base(def.unit);
-    let stem = last.strip_suffix("_per_sec").unwrap_or(last);
+    let stem = if last == "per_sec" { "" } else { last.strip_suffix("_per_sec").unwrap_or(last) };
     let stem = without(stem, word);
     let stem = if def.unit == Unit::Percent { without(stem, "pct") } else { stem };
     // Only a counter may end so.

@@ -31,6 +31,16 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
     if let Some(cpu) = &snapshot.cpu {
         write_all(page, &families::ACTIVITY, &[(String::new(), cpu)]);
         write_cpu(page, cpu);
+        write_throttles(page, cpu);
+        let limits = cpu.frequency_limit_mhz.as_deref().unwrap_or_default();
+        write_all(page, &families::FREQUENCY_LIMIT, &by_cpu(limits));
+    }
+    if let Some(scheduler) = &snapshot.scheduler {
+        write_all(page, &families::SCHEDULER, &[(String::new(), &scheduler.host)]);
+        write_all(page, &families::RUN_QUEUES, &by_cpu(&scheduler.host.run_queues));
+    }
+    if let Some(pressure) = &snapshot.pressure {
+        write_all(page, &families::PRESSURE, &[(String::new(), pressure)]);
     }
     if let Some(memory) = &snapshot.memory {
         write_meminfo(page, &memory.host);
@@ -149,6 +159,29 @@ fn write_cpu(page: &mut Page, cpu: &CpuMetrics) {
     write("node_cpu_seconds", "Time of each CPU by what it was spent on.", &MODES, 0);
     let help = "Time of each CPU in virtual CPUs of guests, which is part of user and nice too.";
     write("node_cpu_guest_seconds", help, &GUEST_MODES, MODES.len());
+}
+
+fn write_throttles(page: &mut Page, cpu: &CpuMetrics) {
+    let (mut cores, mut packages) = (Vec::new(), Vec::new());
+    for throttled in &cpu.throttled {
+        let package = throttled.package.to_string();
+        match throttled.core {
+            Some(core) => {
+                let labels = written(&[("core", &core.to_string()), ("package", &package)]);
+                cores.push((labels, throttled));
+            }
+            None => packages.push((written(&[("package", &package)]), throttled)),
+        }
+    }
+    write_all(page, &families::CORE_THROTTLES, &cores);
+    write_all(page, &families::PACKAGE_THROTTLES, &packages);
+}
+
+/// What there is of each CPU, with its label.
+fn by_cpu<T>(values: &[Option<T>]) -> Vec<(String, &T)> {
+    let cpus = values.iter().enumerate();
+    cpus.filter_map(|(cpu, value)| Some((written(&[("cpu", &cpu.to_string())]), value.as_ref()?)))
+        .collect()
 }
 
 /// Every line of /proc/meminfo: `Active(anon)` is `node_memory_Active_anon_bytes`.

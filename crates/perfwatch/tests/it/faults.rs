@@ -39,14 +39,14 @@ impl Drop for HungMount {
 }
 
 /// A host whose mount table names dead disks and one that is well.
-struct DeadDisks {
+pub(crate) struct DeadDisks {
     hung: Vec<HungMount>,
     roots: [String; 3],
     dir: tempfile::TempDir,
 }
 
 impl DeadDisks {
-    fn new(count: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(count: usize) -> std::io::Result<Self> {
         let dir = tempfile::tempdir()?;
         let (procfs, rootfs) = (dir.path().join("proc"), dir.path().join("root"));
         fs::create_dir_all(rootfs.join("fine"))?;
@@ -74,6 +74,16 @@ impl DeadDisks {
             format!("--path.rootfs={}", rootfs.display()),
         ];
         Ok(Self { hung, roots, dir })
+    }
+
+    /// What makes it the host.
+    pub(crate) fn arguments(&self) -> [&str; 3] {
+        self.roots.each_ref().map(String::as_str)
+    }
+
+    /// Where the disk is that is well.
+    pub(crate) fn fine(&self) -> PathBuf {
+        self.dir.path().join("root/fine")
     }
 }
 
@@ -105,7 +115,7 @@ fn eight_hung_mounts_cost_themselves_alone() {
             );
         }
     };
-    let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let (process, mut lines) = watch(&disks.arguments());
     let first = next(&mut lines);
     let mut counts = Vec::new();
     let mut last_tick = 0;
@@ -151,7 +161,7 @@ fn more_hung_mounts_than_threads_to_spare_leave_the_rest_alone() {
             );
         }
     };
-    let (process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let (process, mut lines) = watch(&disks.arguments());
     // Some are begun at each tick, until no more threads are spent on them.
     for tick in 0..10 {
         let snapshot = next(&mut lines);
@@ -189,7 +199,7 @@ fn a_mount_that_took_the_place_of_a_hung_one_is_asked() {
         fs::write(&numbers, format!("{id} 1 8:1 / /hung0 rw - ext4 /dev/vd0 rw\n")).unwrap();
     };
     number_mounts(1);
-    let (_process, mut lines) = watch(&disks.roots.each_ref().map(String::as_str));
+    let (_process, mut lines) = watch(&disks.arguments());
     let before = next(&mut lines)["disk"]["partitions"]["/hung0"].clone();
     assert_eq!(before["total_bytes"], Value::Null);
     // As after `umount -l` and a mount of the same disk, which answers again.
@@ -248,7 +258,7 @@ fn a_hung_mount_does_not_hold_up_the_end() {
             return skipped("stopping beside hung mounts", format!("no FUSE mount: {error}"));
         }
     };
-    let mut server = Server::start(&disks.roots.each_ref().map(String::as_str));
+    let mut server = Server::start(&disks.arguments());
     server.snapshot();
     server.process.signal(Signal::TERM);
     assert!(server.process.end(Duration::from_secs(2)).expect("still running after 2 s").success());

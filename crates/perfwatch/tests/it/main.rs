@@ -30,3 +30,4 @@ mod storage_faults;
 mod systemd;
 mod tls;
 mod unix_socket;
+mod verdict;

@@ -7,7 +7,7 @@ use crate::answers::{Recording, ask, roots};
 use crate::process::{Server, fixture};
 
 /// Disks of the host, and as many interfaces: together about 3,000 series.
-const OBJECTS: u64 = 195;
+const OBJECTS: u64 = 119;
 
 /// Ticks of half a second, in which everything changes.
 const TICKS: u64 = 20;

@@ -31,6 +31,7 @@ const ROUTES: &[Row] = &[
     ("GET", "/api/v1/series", [401, 200, 200, 403, 200, 200]),
     ("GET", "/api/v1/compare", [401, 200, 200, 403, 200, 200]),
     ("GET", "/api/v1/events", [401, 200, 200, 403, 200, 200]),
+    ("GET", "/api/v1/verdict", [401, 200, 200, 403, 200, 200]),
 ];
 
 /// Each route of docs/openapi.json, which a test holds to the routes that there are.

@@ -72,6 +72,8 @@ CPU_POINTS = 5.0
 CORE_POINTS = 8.0
 # psutil rounds percentages to 0.1, PerfWatch to 0.01.
 ROUNDING_POINTS = 0.06
+# PerfWatch rounds rates to 0.001.
+ROUNDING = 0.0006
 MIB = 1 << 20
 
 # What may change between a look of psutil and one of PerfWatch, and back again before the next.
@@ -111,6 +113,11 @@ SLACK: dict[str, float] = {
     "disk.devices.in_flight": 256,  # thousands of times a second
     "disk.partitions.inodes_used": 100,
     "disk.partitions.inodes_usage_percent": 0.1,
+    "scheduler.running": 12,  # of the moment, and the load is eight threads
+    "scheduler.blocked": 4,
+    "scheduler.load1": 1.0,
+    "scheduler.load5": 0.3,
+    "scheduler.load15": 0.1,
     "disk.partitions.used_bytes": 16 * MIB,
     "disk.partitions.free_bytes": 16 * MIB,
     "disk.partitions.usage_percent": 0.1 + ROUNDING_POINTS,
@@ -118,7 +125,17 @@ SLACK: dict[str, float] = {
 
 ABSENT = "absent"
 # Sections that are a map from a name to the metrics of what has that name.
-MAPS = ("memory.nodes", "memory.zram", "network.interfaces", "disk.devices", "disk.partitions")
+MAPS = (
+    "memory.nodes",
+    "memory.zram",
+    "network.interfaces",
+    "disk.devices",
+    "disk.partitions",
+    "scheduler.interrupts",
+    "scheduler.softirqs",
+    "pressure.resources",
+    "cgroups.slices",
+)
 # How counters are called beyond `x` and `x_per_sec`: their rate and its scale; what is counted where they are a time.
 RATES = {
     "disk.devices.read_count": ("disk.devices.read_iops", 1.0),
@@ -127,6 +144,14 @@ RATES = {
     "disk.devices.flushes": ("disk.devices.flush_iops", 1.0),
     "disk.devices.io_time_ms": ("disk.devices.utilization_percent", 0.1),
     "disk.devices.weighted_io_time_ms": ("disk.devices.queue_depth", 0.001),
+    "scheduler.interrupts.count": ("scheduler.interrupts.per_sec", 1),
+    "scheduler.softirqs.count": ("scheduler.softirqs.per_sec", 1),
+    "scheduler.run_queue_wait_us": ("scheduler.run_queue_wait", 1e-6),
+    "scheduler.per_core_waited_ns": ("scheduler.per_core_wait", 1e-9),
+    "pressure.resources.some_us": ("pressure.resources.some_percent", 1e-4),
+    "pressure.resources.full_us": ("pressure.resources.full_percent", 1e-4),
+    "cgroups.slices.cpu_us": ("cgroups.slices.cpu_percent", 1e-4),
+    "cgroups.slices.throttled_us": ("cgroups.slices.throttled_percent", 1e-4),
 }
 COUNTS = {
     "disk.devices.read_time_ms": ("disk.devices.read_latency_ms", "disk.devices.read_count"),
@@ -155,7 +180,7 @@ MEMINFO = {
 }
 # Sections that psutil does not know of: hardware's own meters, which few hosts have, and performance counters, which
 # other tests compare with perf stat.
-NOT_OF_PSUTIL = ("power.", "memory_bandwidth.", "resctrl.", "perf_events.", "self.")
+NOT_OF_PSUTIL = ("self.", "power.", "memory_bandwidth.", "resctrl.", "perf_events.")
 # Chips of psutil.sensors_temperatures() that sit in a processor. The specification's extract_core_temps() is
 # left to the reader; docs/metrics.md: cores where the chip has a sensor for each, else what it has.
 CPU_CHIPS = re.compile(
@@ -194,7 +219,10 @@ def as_text(name: str) -> str:
 
 def counters() -> Values:
     """Everything that only grows, also what only rates are made of."""
-    return interrupts() | interfaces() | devices() | queues() | vmstat() | numa() | protocols()
+    waiting = interrupt_lines() | softirqs() | switches() | queues() | pressure() | slices()
+    return {key: value for key, value in waiting.items() if value is not None} | (
+        interrupts() | interfaces() | devices() | disk_queues() | vmstat() | numa() | protocols()
+    )
 
 
 def interfaces() -> Values:
@@ -359,7 +387,7 @@ def devices() -> Values:
     return values
 
 
-def queues() -> Values:
+def disk_queues() -> Values:
     """What psutil leaves out of /proc/diskstats. Null where the kernel has no such columns."""
     values: Values = {}
     for line in proc("diskstats").read_text().splitlines():
@@ -424,6 +452,112 @@ def interrupts() -> Values:
             continue
         total += sum(int(word) for word in rest.split()[:cpus] if word.isdigit())
     return {("cpu.interrupts", ""): total}
+
+
+def interrupt_lines() -> Values:
+    """Lines that have fired, by number and what follows two blanks at the end, or by short name and text."""
+    header, *lines = proc("interrupts").read_text().splitlines()
+    cpus = len(header.split())
+    values: Values = {}
+    for line in lines:
+        label, _, rest = line.strip("\n").partition(":")
+        label = label.strip()
+        counts = [int(word) for word in rest.split()[:cpus] if word.isdigit()]
+        text = re.sub(rf"^(\s*\d+){{{len(counts)}}}", "", rest)
+        if label.isdigit():
+            text = "" if text.endswith(" ") else re.split(r"\s{2,}", text)[-1]
+        if sum(counts) and label not in ("ERR", "MIS", "Err"):
+            name = f"{label}: {text.strip()}" if text.strip() else label
+            values["scheduler.interrupts.count", name] = sum(counts)
+    return values
+
+
+def softirqs() -> Values:
+    _, *lines = proc("softirqs").read_text().splitlines()
+    rows = {name.strip(): sum(map(int, counts.split())) for name, _, counts in (line.partition(":") for line in lines)}
+    return {("scheduler.softirqs.count", name): count for name, count in rows.items() if count}
+
+
+def switches() -> Values:
+    forks = re.search(r"^processes (\d+)$", proc("stat").read_text(), re.M)
+    return {
+        ("scheduler.context_switches", ""): psutil.cpu_stats().ctx_switches,
+        ("scheduler.forks", ""): forks and int(forks[1]),
+    }
+
+
+def loads() -> Values:
+    one, five, fifteen, *_ = proc("loadavg").read_text().split()
+    values: Values = {("scheduler.load1", ""): float(one), ("scheduler.load5", ""): float(five)}
+    values["scheduler.load15", ""] = float(fifteen)
+    for name in ("running", "blocked"):
+        found = re.search(rf"^procs_{name} (\d+)$", proc("stat").read_text(), re.M)
+        values[f"scheduler.{name}", ""] = found and int(found[1])
+    return values
+
+
+def queues() -> Values:
+    """Time waited for CPUs, which kernels without CONFIG_SCHEDSTATS do not tell."""
+    if not proc("schedstat").exists():
+        names = ("run_queue_wait_us", "run_queue_wait", "per_core_wait")
+        return {(f"scheduler.{name}", ""): None for name in names}
+    rows = re.findall(r"^cpu(\d+)(?: \d+){7} (\d+) \d+$", proc("schedstat").read_text(), re.M)
+    values: Values = {("scheduler.per_core_waited_ns", cpu): int(waited) for cpu, waited in rows}
+    values["scheduler.run_queue_wait_us", ""] = sum(int(waited) for _, waited in rows) // 1000
+    return values
+
+
+def pressure() -> Values:
+    values: Values = {}
+    for file in proc("pressure").glob("*"):
+        totals = dict(re.findall(r"^(some|full) .*total=(\d+)$", file.read_text(), re.M))
+        for kind in ("some", "full"):
+            total = totals.get(kind)
+            values[f"pressure.resources.{kind}_us", file.name] = total and int(total)
+            if total is None:
+                values[f"pressure.resources.{kind}_percent", file.name] = None
+    return values
+
+
+def slices() -> Values:
+    """Control groups directly below the root, of whichever version has the cpu controller."""
+    root = Path("/sys/fs/cgroup")
+    v1 = next((root / name for name in ("cpu", "cpu,cpuacct") if (root / name / "cpu.shares").exists()), None)
+    unified = (root / "cgroup.controllers").exists()
+    values: Values = {}
+    for file in (root if unified else v1 or root / "none").glob("*/cpu.stat"):
+        stat = {name: int(value) for name, value in map(str.split, file.read_text().splitlines())}
+        fields = {"periods": stat.get("nr_periods"), "throttled_periods": stat.get("nr_throttled")}
+        if unified:
+            fields |= {"cpu_us": stat.get("usage_usec"), "throttled_us": stat.get("throttled_usec")}
+        else:
+            usage = root / "cpuacct" / file.parent.name / "cpuacct.usage"
+            fields["cpu_us"] = int(usage.read_text()) // 1000 if usage.exists() else None
+            fields["throttled_us"] = stat["throttled_time"] // 1000
+        for counter in ("cpu", "throttled"):
+            if fields[f"{counter}_us"] is None:
+                fields[f"{counter}_percent"] = None
+        values |= rows("cgroups.slices", file.parent.name, fields)
+    return values
+
+
+def limits() -> Values:
+    """What cpufreq keeps to, and thermal throttles of Intel's, each core and each package once."""
+    values: Values = {}
+    cpus, counts = Path("/sys/devices/system/cpu"), {}
+    for cpu in sorted(cpus.glob("cpu[0-9]*"), key=lambda cpu: int(cpu.name[3:])):
+        if (cpu / "cpufreq/scaling_max_freq").exists():
+            mhz = int((cpu / "cpufreq/scaling_max_freq").read_text()) / 1000
+            values["cpu.frequency_limit_mhz", cpu.name[3:]] = mhz
+            values["cpu.governor", cpu.name[3:]] = (cpu / "cpufreq/scaling_governor").read_text().strip()
+        if (cpu / "thermal_throttle").exists():
+            package, core = ((cpu / "topology" / name).read_text() for name in ("physical_package_id", "core_id"))
+            for key, kind in (((package, core), "core"), ((package, None), "package")):
+                counts.setdefault(key, int((cpu / f"thermal_throttle/{kind}_throttle_count").read_text()))
+    if not values:
+        values = {("cpu.frequency_limit_mhz", ""): None, ("cpu.governor", ""): None}
+    values["cpu.throttles", ""] = sum(counts.values()) if counts else None
+    return values
 
 
 def vmstat() -> Values:
@@ -569,17 +703,22 @@ def cpu_shares() -> Values:
     values: Values = {("cpu.usage_percent", ""): psutil.cpu_percent(interval=None)}
     for core, share in enumerate(psutil.cpu_percent(interval=None, percpu=True)):
         values["cpu.per_core", str(core)] = share
-    for mode in ("user", "system", "idle", "iowait", "irq", "softirq"):
+    for mode in ("user", "system", "idle", "iowait", "irq", "softirq", "nice", "steal"):
         values[f"cpu.{mode}", ""] = getattr(times, mode)
+    values["cpu.guest", ""] = times.guest + times.guest_nice
+    for core, times in enumerate(psutil.cpu_times_percent(interval=None, percpu=True)):
+        for mode in ("user", "system", "iowait", "irq", "softirq", "steal"):
+            values[f"cpu.per_core_{mode}", str(core)] = getattr(times, mode)
     return values
 
 
 def everything() -> Values:
     """All but rates, shares and latencies, which need two looks."""
-    slow = connections() | partitions(sizes=True) | frequencies() | temperatures()
+    slow = connections() | partitions(sizes=True) | frequencies() | temperatures() | limits()
+    absent = queues() | pressure() | slices()  # and what of these is there
     of_network = links() | sockets() | conntrack()
     of_memory = memory() | node_sizes() | zram()
-    return slow | of_memory | of_network | running_kernel() | counters()
+    return slow | of_memory | of_network | loads() | running_kernel() | absent | counters()
 
 
 # --- What PerfWatch says -----------------------------------------------------------------------------------
@@ -656,9 +795,9 @@ def bounds_of_rates(inner: Looks, outer: Looks, seconds: float) -> Bounds:
         if outer[0][metric, instance] is None:
             bounds[rate, instance] = (None, None)
             continue
-        low = growth(inner, metric, instance) / (seconds * (1 + WINDOW_SLACK))
-        high = growth(outer, metric, instance) / (seconds * (1 - WINDOW_SLACK))
-        bounds[rate, instance] = (low * scale, high * scale)
+        low = growth(inner, metric, instance) * scale / (seconds * (1 + WINDOW_SLACK)) - ROUNDING
+        high = growth(outer, metric, instance) * scale / (seconds * (1 - WINDOW_SLACK)) + ROUNDING
+        bounds[rate, instance] = (low, high)
     return bounds
 
 
@@ -683,7 +822,7 @@ def bounds_of_latencies(inner: Looks, outer: Looks) -> Bounds:
 def bounds_of_shares(shares: Values) -> Bounds:
     bounds: Bounds = {}
     for key, share in shares.items():
-        points = CORE_POINTS if key[0] == "cpu.per_core" else CPU_POINTS
+        points = CORE_POINTS if key[0].startswith("cpu.per_core") else CPU_POINTS
         bounds[key] = (max(0.0, share - points), min(100.0, share + points))
     return bounds
 
@@ -763,9 +902,14 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
         parts: dict[str, Callable[[], Values]] = {
             "meminfo": memory,
             "interrupts": interrupts,
+            "softirqs": softirqs,
+            "loadavg": loads,
+            "stat": switches,
+            "schedstat": queues,
+            "pressure/cpu": pressure,
             "net/dev": interfaces,
             "vmstat": vmstat,
-            "diskstats": lambda: devices() | queues(),
+            "diskstats": lambda: devices() | disk_queues(),
             "net/tcp": connections_of_fixture,
             "net/netstat": protocols,
             "net/sockstat": sockets,
@@ -784,7 +928,7 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
             bounds[metric, instance] = (value - ROUNDING_POINTS, value + ROUNDING_POINTS)
     percent = values["memory.usage_percent", ""]
     bounds["memory.usage_percent", ""] = (percent - ROUNDING_POINTS, percent + ROUNDING_POINTS)
-    recorded = {metric for metric, _ in values}
+    recorded = {metric for metric, _ in values} - {rate for rate, _ in RATES.values()}
     metrics = [metric for metric in golden_ids() if metric in recorded]
     return compare(bounds, flatten(json.loads(output)), metrics)
 
@@ -920,6 +1064,36 @@ def keep_protocols_busy(parent: int) -> None:
 
 @contextlib.contextmanager
 def workers(group: Path | None) -> Iterator[None]:
+def limited_group(processes: list[Any]) -> Iterator[None]:
+    """A control group below the root that may use a fifth of a CPU, with one process that wants all of it."""
+    root = Path("/sys/fs/cgroup")
+    v1 = [root / name for name in ("cpu", "cpuacct", "cpu,cpuacct") if (root / name).is_dir()]
+    unified = (root / "cgroup.controllers").exists()
+    controllers = [root] if unified else [directory.resolve() for directory in v1]
+    groups = [directory / f"pwparity-cpu{os.getpid()}" for directory in dict.fromkeys(controllers)]
+    try:
+        for group in groups:
+            group.mkdir()
+            if (group / "cpu.max").exists():
+                (group / "cpu.max").write_text("20000 100000")
+            if (group / "cpu.cfs_quota_us").exists():
+                (group / "cpu.cfs_quota_us").write_text("20000")
+            for process in processes:
+                (group / "cgroup.procs").write_text(str(process.pid))
+    except OSError as error:
+        print(f"parity: no control group of our own: {error}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+        for group in filter(Path.exists, groups):
+            group.rmdir()
+
+
+@contextlib.contextmanager
+def workers(group: Path | None) -> Iterator[None]:
     context = multiprocessing.get_context("fork")
     ready, parent = context.Event(), os.getpid()
     jobs = [(burn, (parent, 0)), (burn, (parent, 10)), (keep_disk_busy, (parent,))]
@@ -930,12 +1104,14 @@ def workers(group: Path | None) -> Iterator[None]:
     if has_tun:
         jobs.append((keep_network_busy, (parent, ready)))
     processes = [context.Process(target=job, args=args, daemon=True) for job, args in jobs]
-    for process in processes:
+    held_back = context.Process(target=burn, args=(parent, 0), daemon=True)
+    for process in [*processes, held_back]:
         process.start()
     try:
         if not (has_tun and ready.wait(5)):
             print("parity: no network interface of our own; the host's may be idle", file=sys.stderr)
-        yield
+        with limited_group([held_back]):
+            yield
     finally:
         for process in processes:
             process.terminate()

@@ -1,5 +1,5 @@
 //! Frequencies, as psutil takes them: `cpu MHz` of /proc/cpuinfo where it names as many CPUs as cpufreq has policies
-//! or where there is no cpufreq, else scaling_cur_freq.
+//! or where there is no cpufreq, else scaling_cur_freq. Limits and governors, which change seldom, are read when policies are looked for.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,13 +8,35 @@ use super::{Finding, RESCAN};
 use crate::cpu::MAX_CPUS;
 use crate::error::{Error, Malformed};
 use crate::host::{Host, KernelFile};
-use crate::parse::{fraction, lines, number, words};
+use crate::parse::{fraction, lines, number, push_text, words};
+
+/// A longer name of a governor is cut off. The kernel's has 16 bytes (CPUFREQ_NAME_LEN).
+const MAX_GOVERNOR_BYTES: usize = 16;
+
+/// What is known of the frequencies.
+#[derive(Debug, Default, Clone)]
+pub(in crate::cpu) struct Frequency {
+    /// By the kernel's number of the CPU.
+    pub(super) mhz: Vec<Option<f64>>,
+    /// None without cpufreq.
+    pub(super) limits: Option<Arc<Limits>>,
+}
+
+/// What cpufreq keeps to, by the kernel's number of the CPU.
+#[derive(Debug, Default)]
+pub(in crate::cpu) struct Limits {
+    /// The most that it may run at.
+    pub(in crate::cpu) mhz: Vec<Option<f64>>,
+    /// What decides.
+    pub(in crate::cpu) governors: Vec<Option<String>>,
+}
 
 /// The files of the frequencies.
 pub(super) struct Frequencies {
     host: Arc<Host>,
     cpuinfo: KernelFile,
     policies: Vec<Policy>,
+    limits: Option<Arc<Limits>>,
     found_at: Option<Instant>,
     /// How many CPUs /proc/cpuinfo named with a frequency at the last tick.
     listed: usize,
@@ -23,10 +45,10 @@ pub(super) struct Frequencies {
 impl Frequencies {
     pub(super) fn new(host: Arc<Host>) -> Self {
         let cpuinfo = host.procfs("cpuinfo");
-        Self { host, cpuinfo, policies: Vec::new(), found_at: None, listed: 0 }
+        Self { host, cpuinfo, policies: Vec::new(), limits: None, found_at: None, listed: 0 }
     }
 
-    pub(super) fn read(&mut self) -> Finding<Vec<Option<f64>>> {
+    pub(super) fn read(&mut self) -> Finding<Frequency> {
         let mut by_cpu = Vec::new();
         let listed = self.cpuinfo.parse(|text| parse_cpuinfo(text, &mut by_cpu));
         let count = *listed.as_ref().unwrap_or(&0);
@@ -34,6 +56,7 @@ impl Frequencies {
         let moved = std::mem::replace(&mut self.listed, count) != count;
         if moved || self.found_at.is_none_or(|at| at.elapsed() >= RESCAN) {
             self.policies = find_policies(&self.host)?;
+            self.limits = read_limits(&mut self.policies);
             self.found_at = Some(Instant::now());
         }
         if self.policies.is_empty() {
@@ -47,7 +70,7 @@ impl Frequencies {
                 "neither /proc/cpuinfo nor cpufreq tells a frequency".to_owned(),
             ));
         }
-        Ok(by_cpu)
+        Ok(Frequency { mhz: by_cpu, limits: self.limits.clone() })
     }
 
     fn ask_policies(&mut self) -> Vec<Option<f64>> {
@@ -63,7 +86,7 @@ impl Frequencies {
 }
 
 /// Puts the value of a CPU at its number.
-fn set(by_cpu: &mut Vec<Option<f64>>, cpu: usize, value: Option<f64>) {
+fn set<T: Clone>(by_cpu: &mut Vec<Option<T>>, cpu: usize, value: Option<T>) {
     if by_cpu.len() <= cpu {
         by_cpu.resize(cpu.saturating_add(1), None);
     }
@@ -78,14 +101,37 @@ struct Policy {
     current: KernelFile,
     /// Where old kernels have it.
     old_current: KernelFile,
+    limit: KernelFile,
+    governor: KernelFile,
 }
 
 impl Policy {
     fn read(&mut self) -> Option<f64> {
-        let khz = self.current.read().or_else(|_| self.old_current.read()).ok()?;
-        let khz = number(khz.trim_ascii())?;
-        Some(khz as f64 / 1000.0)
+        megahertz(self.current.read().or_else(|_| self.old_current.read()).ok()?)
     }
+}
+
+fn megahertz(khz: &[u8]) -> Option<f64> {
+    Some(number(khz.trim_ascii())? as f64 / 1000.0)
+}
+
+/// The limits of all policies. None where there is no policy.
+fn read_limits(policies: &mut [Policy]) -> Option<Arc<Limits>> {
+    let mut limits = Limits::default();
+    for policy in policies.iter_mut() {
+        let mhz = policy.limit.read().ok().and_then(megahertz);
+        let governor = policy.governor.read().ok().map(|name| {
+            let mut governor = String::new();
+            let name = name.trim_ascii();
+            push_text(&mut governor, name.get(..MAX_GOVERNOR_BYTES).unwrap_or(name));
+            governor
+        });
+        for &cpu in &policy.cpus {
+            set(&mut limits.mhz, cpu, mhz);
+            set(&mut limits.governors, cpu, governor.clone());
+        }
+    }
+    (!policies.is_empty()).then(|| Arc::new(limits))
 }
 
 /// Reads `cpu MHz` of /proc/cpuinfo into the positions of the CPUs, and says how many there were. Arm and others
@@ -135,6 +181,8 @@ fn find_policies(host: &Host) -> Finding<Vec<Policy>> {
             cpus: cpus.into_iter().filter(|cpu| *cpu < MAX_CPUS).take(MAX_CPUS).collect(),
             current: host.sysfs(&format!("{directory}/scaling_cur_freq")),
             old_current: host.sysfs(&format!("{directory}/cpuinfo_cur_freq")),
+            limit: host.sysfs(&format!("{directory}/scaling_max_freq")),
+            governor: host.sysfs(&format!("{directory}/scaling_governor")),
         }
     };
     let numbered = |names: Vec<String>, prefix: &'static str| {

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use perfwatch_metrics::cpu::CpuMetrics;
+use perfwatch_metrics::cpu::{CpuMetrics, Throttled};
 use perfwatch_metrics::disk::{DeviceMetrics, PartitionMetrics};
 use perfwatch_metrics::kernel::KernelMetrics;
 use perfwatch_metrics::memory::{HostMemory, NodeMetrics};
 use perfwatch_metrics::network::{
     ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetCpu, TcpMetrics, UdpCounters,
 };
+use perfwatch_metrics::pressure::PressureMetrics;
+use perfwatch_metrics::scheduler::{HostScheduler, RunQueue};
 
 use super::super::name::shifted;
 use super::super::text::Type;
@@ -61,26 +63,96 @@ const fn millis(value: u64) -> Option<Number> {
     Some(Number(value, 3))
 }
 
-pub(super) const ACTIVITY: [Node<CpuMetrics>; 6] = [
+const fn micros(value: u64) -> Option<Number> {
+    Some(Number(value, 6))
+}
+
+const fn nanos(value: u64) -> Option<Number> {
+    Some(Number(value, 9))
+}
+
+/// A load, of which the kernel tells two digits after the point.
+fn hundredths(value: f64) -> Option<Number> {
+    Some(Number((value * 100.0).round() as u64, 2))
+}
+
+pub(super) const ACTIVITY: [Node<CpuMetrics>; 2] = [
     gauge("node_boot_time_seconds", Words("When the host was booted, since the epoch."), |cpu| {
         whole(cpu.activity.boot_time?)
-    }),
-    counter("node_context_switches", Words("Context switches since boot."), |cpu| {
-        whole(cpu.activity.context_switches?)
-    }),
-    counter("node_forks", Words("Processes and threads made since boot."), |cpu| {
-        whole(cpu.activity.forks?)
     }),
     counter(
         "node_intr",
         Words("Interrupts since boot, those from one CPU to another left out."),
         |cpu| whole(cpu.activity.interrupts?),
     ),
-    gauge("node_procs_blocked", Words("Threads that wait for a disk."), |cpu| {
-        whole(cpu.activity.blocked?)
+];
+
+pub(super) const FREQUENCY_LIMIT: [Node<f64>; 1] = [gauge(
+    "node_cpu_scaling_frequency_max_hertz",
+    Metric("cpu.frequency_limit_mhz"),
+    // The kernel tells kHz.
+    |mhz| Some(Number((mhz * 1000.0).round() as u64, -3)),
+)];
+
+pub(super) const CORE_THROTTLES: [Node<Throttled>; 1] = [counter(
+    "node_cpu_core_throttles",
+    Words("How often a core was slowed down because it was too hot."),
+    |throttled| whole(throttled.count?),
+)];
+
+pub(super) const PACKAGE_THROTTLES: [Node<Throttled>; 1] = [counter(
+    "node_cpu_package_throttles",
+    Words("How often a package was slowed down because it was too hot."),
+    |throttled| whole(throttled.count?),
+)];
+
+pub(super) const SCHEDULER: [Node<HostScheduler>; 7] = [
+    counter("node_context_switches", Metric("scheduler.context_switches"), |scheduler| {
+        whole(scheduler.context_switches?)
     }),
-    gauge("node_procs_running", Words("Threads that run or could."), |cpu| {
-        whole(cpu.activity.running?)
+    counter("node_forks", Metric("scheduler.forks"), |scheduler| whole(scheduler.forks?)),
+    gauge("node_load1", Metric("scheduler.load1"), |scheduler| hundredths(scheduler.load1?)),
+    gauge("node_load15", Metric("scheduler.load15"), |scheduler| hundredths(scheduler.load15?)),
+    gauge("node_load5", Metric("scheduler.load5"), |scheduler| hundredths(scheduler.load5?)),
+    gauge("node_procs_blocked", Metric("scheduler.blocked"), |scheduler| whole(scheduler.blocked?)),
+    gauge("node_procs_running", Metric("scheduler.running"), |scheduler| whole(scheduler.running?)),
+];
+
+pub(super) const RUN_QUEUES: [Node<RunQueue>; 3] = [
+    counter("node_schedstat_running_seconds", Words("Time that tasks ran on a CPU."), |queue| {
+        nanos(queue.running_ns)
+    }),
+    counter("node_schedstat_timeslices", Words("How often a task was put on a CPU."), |queue| {
+        whole(queue.timeslices)
+    }),
+    counter(
+        "node_schedstat_waiting_seconds",
+        Words("Time that tasks were ready to run on a CPU and did not."),
+        |queue| nanos(queue.waiting_ns),
+    ),
+];
+
+/// There is none for `full` of cpu, so the metrics of the catalog are told as well.
+pub(super) const PRESSURE: [Node<PressureMetrics>; 6] = [
+    counter("node_pressure_cpu_waiting_seconds", Words("Time some waited for a CPU."), |all| {
+        micros(all.resources.get("cpu")?.some_us?)
+    }),
+    counter("node_pressure_io_stalled_seconds", Words("Time all waited for I/O."), |all| {
+        micros(all.resources.get("io")?.full_us?)
+    }),
+    counter("node_pressure_io_waiting_seconds", Words("Time some waited for I/O."), |all| {
+        micros(all.resources.get("io")?.some_us?)
+    }),
+    counter(
+        "node_pressure_irq_stalled_seconds",
+        Words("Time all waited while interrupts were served."),
+        |all| micros(all.resources.get("irq")?.full_us?),
+    ),
+    counter("node_pressure_memory_stalled_seconds", Words("Time all waited for memory."), |all| {
+        micros(all.resources.get("memory")?.full_us?)
+    }),
+    counter("node_pressure_memory_waiting_seconds", Words("Time some waited for memory."), |all| {
+        micros(all.resources.get("memory")?.some_us?)
     }),
 ];
 
@@ -453,5 +525,6 @@ pub(in crate::prometheus) fn stood_for() -> HashMap<&'static str, String> {
         (id, format!("node_memory_{line}{unit}"))
     });
     let labels = FILESYSTEM_LABELS.map(|id| (id, "node_filesystem_size_bytes".to_owned()));
+    let families = families.chain(of(&SCHEDULER)).chain(of(&FREQUENCY_LIMIT));
     families.chain(meminfo).chain(labels).collect()
 }
