@@ -658,7 +658,8 @@ mod tests {
     #[test]
     fn what_is_good_is_in_the_entry() {
         let entry = |id| serde_json::to_value(catalog().find(|def| def.id == id).unwrap()).unwrap();
-        assert_eq!(entry("perf_events.derived.llc_mpki")["better"], "lower");
+        assert_eq!(entry("disk.devices.read_latency_ms")["better"], "lower");
+        assert_eq!(entry("memory.available_bytes")["better"], "higher");
         let ipc = entry("perf_events.derived.ipc");
         assert_eq!(
             (&ipc["better"], &ipc["zones"][1]["from"]),

@@ -42,7 +42,8 @@ metrics! {
         /// Throttled
         ///
         /// 100 is one CPU's queue of the group held back all of the time, so on several CPUs it may be more. Null on the first sample of a group.
-        throttled_percent: Option<f64> = Gauge(Percent) from "Δthrottled_us / Δtime" as rate(throttled_us * 1e-4),
+        throttled_percent: Option<f64> = Gauge(Percent) from "Δthrottled_us / Δtime" as rate(throttled_us * 1e-4)
+            better lower,
         /// Periods
         ///
         /// Periods of the limit in which the group ran. 0 without a limit.

@@ -9,12 +9,12 @@ metrics! {
         ///
         /// Share of time that all CPUs together were neither idle nor waiting for I/O.
         /// A hyper-thread counts as a CPU.
-        usage_percent: Option<f64> = Gauge(Percent) from "/proc/stat",
+        usage_percent: Option<f64> = Gauge(Percent) from "/proc/stat" better lower,
         /// CPU utilisation per core
         ///
         /// As cpu.usage_percent, for each logical CPU by its number in the kernel.
         /// Null for a CPU that is offline or came online since the last sample.
-        per_core: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        per_core: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat" better lower,
         /// User time
         ///
         /// Share of time in user space at normal priority, virtual CPUs of guests included.
@@ -49,7 +49,7 @@ metrics! {
         ///
         /// Share of time in which this virtual machine had something to run and its host ran something else. Always 0 on hardware, and where the
         /// hypervisor does not tell. It counts as used in cpu.usage_percent.
-        steal: Option<f64> = Gauge(Percent) from "/proc/stat",
+        steal: Option<f64> = Gauge(Percent) from "/proc/stat" better lower,
         /// Guest time
         ///
         /// Share of time in virtual CPUs of guests that this host runs, nice ones included. It is a part of cpu.user and cpu.nice, not beside them.
@@ -77,7 +77,7 @@ metrics! {
         /// Steal time per core
         ///
         /// As cpu.steal, for each logical CPU.
-        per_core_steal: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat",
+        per_core_steal: Vec<Option<f64>> = Gauge(Percent) by "core" from "/proc/stat" better lower,
         /// CPU frequency
         ///
         /// Current frequency of each logical CPU by its number in the kernel. From /proc/cpuinfo where it
@@ -91,7 +91,7 @@ metrics! {
         /// what it has. cpu.temperature_sensors names them in the same order. A host without such sensors,
         /// as most virtual machines, has an empty list.
         temperature_celsius: Option<Vec<Option<f64>>> = Gauge(Celsius) by "sensor"
-            from "/sys/class/hwmon, /sys/class/thermal",
+            from "/sys/class/hwmon, /sys/class/thermal" better lower,
         /// Temperature sensors
         ///
         /// Chip and label of each reading of cpu.temperature_celsius, in the same order.
@@ -113,7 +113,7 @@ metrics! {
         /// How often cores and packages were slowed down because they were too hot, each core and each package counted once, since boot. Null on processors
         /// that do not count it: it is a feature of Intel's.
         throttles: Option<u64> = Counter(Count)
-            from "/sys/devices/system/cpu/cpu*/thermal_throttle/{core,package}_throttle_count",
+            from "/sys/devices/system/cpu/cpu*/thermal_throttle/{core,package}_throttle_count" better lower,
         /// Interrupts
         ///
         /// Interrupts of every kind since boot, the sum of all per-CPU columns of /proc/interrupts. Unlike

@@ -76,20 +76,21 @@ metrics! {
         ///
         /// Mean time of the reads that completed since the last sample, queueing included. Null when none did.
         read_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δread_time_ms / Δread_count"
-            as ratio(read_time_ms / read_count),
+            as ratio(read_time_ms / read_count) better lower,
         /// Write latency
         ///
         /// Mean time of the writes that completed since the last sample, queueing included. Null when none
         /// did.
         write_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δwrite_time_ms / Δwrite_count"
-            as ratio(write_time_ms / write_count),
+            as ratio(write_time_ms / write_count) better lower,
         /// Utilisation
         ///
         /// Share of time with any request in flight. An NVMe drive, a RAID or a virtual disk serves many requests at once: there
         /// 100 % does not mean saturated, and queue depth and latency tell more. Since kernel 5.0 whole ticks of the
         /// kernel's clock are counted in which a request began or ended, so that many short requests count for more than they took,
         /// and kernels before 5.18 count a long one when it ends: then more than 100 % makes up for too little before.
-        utilization_percent: Option<f64> = Gauge(Percent) from "Δio_time_ms / Δtime" as rate(io_time_ms * 0.1),
+        utilization_percent: Option<f64> = Gauge(Percent) from "Δio_time_ms / Δtime" as rate(io_time_ms * 0.1)
+            better lower,
         /// Queue depth
         ///
         /// Requests in flight on average since the last sample, those that wait and those that are served. Since kernel
@@ -149,7 +150,7 @@ metrics! {
         ///
         /// Mean time of the discards that completed since the last sample. Null when none did.
         discard_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δdiscard_time_ms / Δdiscards"
-            as ratio(discard_time_ms / discards),
+            as ratio(discard_time_ms / discards) better lower,
         /// Flushes
         ///
         /// Completed flushes of the drive's own cache, as fsync asks for. Requests that wait for the same flush share one. Null
@@ -167,7 +168,7 @@ metrics! {
         ///
         /// Mean time of the flushes that completed since the last sample: what fsync waits for at least. Null when none did.
         flush_latency_ms: Option<f64> = Gauge(Milliseconds) from "Δflush_time_ms / Δflushes"
-            as ratio(flush_time_ms / flushes),
+            as ratio(flush_time_ms / flushes) better lower,
     }
     raw {
         /// Discards that were merged with a neighbour before they were issued. None before kernel 4.18.
@@ -208,7 +209,7 @@ metrics! {
         ///
         /// used / (used + free): full when an unprivileged user can write no more. Null for a file system
         /// without blocks.
-        usage_percent: Option<f64> = Gauge(Percent) from "used_bytes / (used_bytes + free_bytes)",
+        usage_percent: Option<f64> = Gauge(Percent) from "used_bytes / (used_bytes + free_bytes)" better lower,
         /// Inodes
         ///
         /// How many files it can hold. Null for a file system without such a limit, such as btrfs.
@@ -220,7 +221,7 @@ metrics! {
         /// Inode fill level
         ///
         /// At 100 % no file can be made, however much space is free.
-        inodes_usage_percent: Option<f64> = Gauge(Percent) from "inodes_used / inodes_total",
+        inodes_usage_percent: Option<f64> = Gauge(Percent) from "inodes_used / inodes_total" better lower,
         /// Read-only
         ///
         /// Whether the host has it mounted so. ext4 and others make themselves read-only after an error (which ext4 does not

@@ -44,7 +44,7 @@ metrics! {
         ///
         /// Share of the memory that a new program could not have without swapping:
         /// (total - available) / total.
-        usage_percent: Option<f64> = Gauge(Percent) from "/proc/meminfo: MemTotal, MemAvailable",
+        usage_percent: Option<f64> = Gauge(Percent) from "/proc/meminfo: MemTotal, MemAvailable" better lower,
         /// Total memory
         ///
         /// Memory the kernel manages: what is installed, less what firmware and kernel image keep.
@@ -58,7 +58,7 @@ metrics! {
         /// The kernel's estimate of what can be had without swapping. On kernels before 3.14, which do not
         /// say, it is estimated by the kernel's own formula from free, page cache, reclaimable slab and the
         /// low watermarks.
-        available_bytes: u64 = Gauge(Bytes) from "/proc/meminfo: MemAvailable; else /proc/zoneinfo",
+        available_bytes: u64 = Gauge(Bytes) from "/proc/meminfo: MemAvailable; else /proc/zoneinfo" better higher,
         /// Free memory
         ///
         /// Memory that nothing uses at all. A healthy host has little: the rest is cache.
@@ -108,11 +108,12 @@ metrics! {
         /// Swapped in
         ///
         /// Pages read back from swap: what programs had to wait for. Null on a kernel without swap support.
-        pswpin_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpin" as rate(pswpin),
+        pswpin_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpin" as rate(pswpin) better lower,
         /// Swapped out
         ///
         /// Pages written to swap.
-        pswpout_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpout" as rate(pswpout),
+        pswpout_per_sec: Option<f64> = Gauge(PagesPerSecond) from "/proc/vmstat: pswpout" as rate(pswpout)
+            better lower,
         /// Page I/O
         ///
         /// Paged in and out together, in bytes.
@@ -122,7 +123,7 @@ metrics! {
         ///
         /// Swapped in and out together, in bytes.
         swap_io_bytes_per_sec: Option<f64> = Gauge(BytesPerSecond)
-            from "(pswpin + pswpout) of /proc/vmstat × page size" as rate(swap_io_bytes),
+            from "(pswpin + pswpout) of /proc/vmstat × page size" as rate(swap_io_bytes) better lower,
         /// Page faults
         ///
         /// Faults of every kind. Most are minor: a page is mapped that is in memory already.
@@ -130,7 +131,8 @@ metrics! {
         /// Major page faults
         ///
         /// Faults that had to wait for a read from disk.
-        pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault" as rate(pgmajfault),
+        pgmajfault_per_sec: Option<f64> = Gauge(FaultsPerSecond) from "/proc/vmstat: pgmajfault" as rate(pgmajfault)
+            better lower,
         /// Active
         ///
         /// Memory used lately, of programs and of the page cache: reclaimed only when there is no other.
@@ -182,38 +184,39 @@ metrics! {
         ///
         /// How often since boot a program that wanted memory had to free some itself first: free memory ran out faster
         /// than the kernel's own thread made new. The programs waited meanwhile.
-        direct_reclaims: Option<u64> = Counter(Count) from "/proc/vmstat: Σ allocstall*",
+        direct_reclaims: Option<u64> = Counter(Count) from "/proc/vmstat: Σ allocstall*" better lower,
         /// Direct reclaim rate
         ///
         /// 0 on a healthy host.
         direct_reclaims_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/vmstat: Σ allocstall*" as rate(direct_reclaims),
+            from "/proc/vmstat: Σ allocstall*" as rate(direct_reclaims) better lower,
         /// Compaction stalls
         ///
         /// How often since boot a program that wanted memory in one piece, as for a huge page, had to move pages together itself
         /// first. Null on a kernel without compaction.
-        compact_stalls: Option<u64> = Counter(Count) from "/proc/vmstat: compact_stall",
+        compact_stalls: Option<u64> = Counter(Count) from "/proc/vmstat: compact_stall" better lower,
         /// Compaction stall rate
         ///
         /// Null as the counter is.
         compact_stalls_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/vmstat: compact_stall" as rate(compact_stalls),
+            from "/proc/vmstat: compact_stall" as rate(compact_stalls) better lower,
         /// Refaults
         ///
         /// Pages that were reclaimed and soon after read back: memory is too small for what is in use, though
         /// something is always free. Null before kernel 3.15.
         refaults: Option<u64> = Counter(Count)
-            from "/proc/vmstat: workingset_refault_anon + workingset_refault_file; before 5.9 workingset_refault",
+            from "/proc/vmstat: workingset_refault_anon + workingset_refault_file; before 5.9 workingset_refault"
+            better lower,
         /// Refault rate
         ///
         /// Steadily above 0, as with major faults, is thrashing.
         refaults_per_sec: Option<f64> = Gauge(PagesPerSecond)
-            from "/proc/vmstat: workingset_refault*" as rate(refaults),
+            from "/proc/vmstat: workingset_refault*" as rate(refaults) better lower,
         /// OOM kills
         ///
         /// Processes killed since boot because memory ran out, that of the host or that of a control group. Null before kernel
         /// 4.13.
-        oom_kills: Option<u64> = Counter(Count) from "/proc/vmstat: oom_kill",
+        oom_kills: Option<u64> = Counter(Count) from "/proc/vmstat: oom_kill" better lower,
     }
     kept {
         /// Paged in since boot
@@ -288,7 +291,7 @@ metrics! {
         ///
         /// What should be elsewhere: each use of it costs the way to another node.
         miss_per_sec: Option<f64> = Gauge(PagesPerSecond)
-            from "/sys/devices/system/node/node*/numastat: numa_miss" as rate(miss),
+            from "/sys/devices/system/node/node*/numastat: numa_miss" as rate(miss) better lower,
     }
 }
 

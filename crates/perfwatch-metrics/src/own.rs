@@ -36,11 +36,11 @@ metrics! {
         /// PerfWatch's CPU share
         ///
         /// Of one CPU. Null on the first sample.
-        cpu_percent: Option<f64> = Gauge(Percent) from "Δcpu_us / Δtime" as rate(cpu_us * 1e-4),
+        cpu_percent: Option<f64> = Gauge(Percent) from "Δcpu_us / Δtime" as rate(cpu_us * 1e-4) better lower,
         /// PerfWatch's memory
         ///
         /// Resident memory, shared pages included.
-        rss_bytes: u64 = Gauge(Bytes) from "rss of /proc/self/stat × page size",
+        rss_bytes: u64 = Gauge(Bytes) from "rss of /proc/self/stat × page size" better lower,
         /// PerfWatch's threads
         ///
         /// More than usual means that something hangs, such as a file system that does not answer.
@@ -56,7 +56,7 @@ metrics! {
         /// Frames skipped
         ///
         /// Snapshots that live clients were too slow for, summed over all of them since the start. Null where nothing is served.
-        frames_skipped: Option<u64> = Counter(Count) from "PerfWatch",
+        frames_skipped: Option<u64> = Counter(Count) from "PerfWatch" better lower,
         /// Bytes of history
         ///
         /// All files of the history. Null while there is none, and where none is kept.
@@ -75,12 +75,12 @@ metrics! {
         /// Duration
         ///
         /// By the clock, from asking the kernel to the finished section. Null when it did not end in time.
-        duration_ms: Option<f64> = Gauge(Milliseconds) from "PerfWatch",
+        duration_ms: Option<f64> = Gauge(Milliseconds) from "PerfWatch" better lower,
         /// CPU time
         ///
         /// Of the thread that collected; what the kernel spent on its reads is the most of it. Temperature files and the fill
         /// levels of file systems, which are asked for beside, are not in it. Null when it did not end in time.
-        cpu_ms: Option<f64> = Gauge(Milliseconds) from "clock_gettime(CLOCK_THREAD_CPUTIME_ID)",
+        cpu_ms: Option<f64> = Gauge(Milliseconds) from "clock_gettime(CLOCK_THREAD_CPUTIME_ID)" better lower,
         /// Bytes read
         ///
         /// Length of the kernel's files that were read. Null when it did not end in time.

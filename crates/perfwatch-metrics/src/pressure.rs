@@ -40,11 +40,11 @@ metrics! {
         ///
         /// Share of time in which at least one task waited for the resource. For cpu: something was ready to run and had no CPU.
         /// Null on the first sample.
-        some_percent: Option<f64> = Gauge(Percent) from "Δsome_us / Δtime" as rate(some_us * 1e-4),
+        some_percent: Option<f64> = Gauge(Percent) from "Δsome_us / Δtime" as rate(some_us * 1e-4) better lower,
         /// All waited
         ///
         /// Share of time in which all tasks that were not idle waited for the resource at once: time that was lost whole.
         /// Null on the first sample. For cpu it is 0 by definition.
-        full_percent: Option<f64> = Gauge(Percent) from "Δfull_us / Δtime" as rate(full_us * 1e-4),
+        full_percent: Option<f64> = Gauge(Percent) from "Δfull_us / Δtime" as rate(full_us * 1e-4) better lower,
     }
 }

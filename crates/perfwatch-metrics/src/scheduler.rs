@@ -55,7 +55,7 @@ metrics! {
         /// Blocked
         ///
         /// Threads that wait for a disk at the moment of the sample.
-        blocked: Option<u64> = Gauge(Count) from "/proc/stat: procs_blocked",
+        blocked: Option<u64> = Gauge(Count) from "/proc/stat: procs_blocked" better lower,
         /// Context switches
         ///
         /// Since boot, on all CPUs.
@@ -81,11 +81,12 @@ metrics! {
         ///
         /// Threads that were ready to run and had no CPU, on average since the last sample: 1 is one thread all of the time.
         /// A wait counts when it ends. Null on the first sample.
-        run_queue_wait: Option<f64> = Gauge(Count) from "Δrun_queue_wait_us / Δtime" as rate(run_queue_wait_us * 1e-6),
+        run_queue_wait: Option<f64> = Gauge(Count) from "Δrun_queue_wait_us / Δtime" as rate(run_queue_wait_us * 1e-6)
+            better lower,
         /// Waiting for a CPU per core
         ///
         /// As scheduler.run_queue_wait, for each logical CPU by its number in the kernel. Null for a CPU that is offline or came online since the last sample.
-        per_core_wait: Option<Vec<Option<f64>>> = Gauge(Count) by "core" from "/proc/schedstat: field 8",
+        per_core_wait: Option<Vec<Option<f64>>> = Gauge(Count) by "core" from "/proc/schedstat: field 8" better lower,
     }
     raw {
         /// By the kernel's number of the CPU; None for one that is offline.

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Catalog, type Metric } from './catalog';
-import { commonObject, drawnOf, fromAnswer, fromRing, nameOf, newest, rowsOf, stacked, top, type Answer } from './frame';
+import { commonObject, drawnOf, fromAnswer, fromRing, nameOf, newest, rowsOf, stacked, together, top, type Answer } from './frame';
 import { Ring } from './ring';
 
 const metric = (id: string, kind: Metric['kind'], labels: string[] = [], unit = 'count'): Metric => ({ id, kind, labels, unit, title: id, help: '', source: '', better: null, zones: [] });
@@ -39,6 +39,13 @@ test('an answer is drawn with its extremes, the last step by how long it is so f
     ['cpu.usage_percent', [1, null], [2, null], null],
   ]);
   expect([...rowsOf(answer, catalog).columns.keys()]).toEqual([usage.id, 'network.interfaces.errors_in\u0001eth0']);
+});
+
+test('answers about different metrics are one, as far as their steps go', () => {
+  const part = (id: string, t: number[], step = 10): Answer => ({ t, step_ms: step, resolution_ms: 1, warnings: ['w'], series: [{ id, labels: {}, unit: '', avg: t, count: [] }] });
+  const one = together([part('a', [0, 10, 20]), part('b', [0, 10]), part('c', [0, 20], 20)]);
+  expect([one.t, one.series.map(({ id }) => id), one.warnings]).toEqual([[0, 10], ['a', 'b'], ['w']]);
+  expect(together([]).series).toEqual([]);
 });
 
 test('samples further apart than the steps are no gaps, and counters grow by the time that it took', () => {

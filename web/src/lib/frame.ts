@@ -150,6 +150,20 @@ function perSecond({ t, step_ms: stepMs }: Answer, increases: Values, to: number
   });
 }
 
+/** Answers to the same question about different metrics as one. Steps that only some of them have are left out. */
+export function together(answers: readonly Answer[]): Answer {
+  const [first, ...others] = answers;
+  if (!first) return { t: [], step_ms: 0, resolution_ms: null, warnings: [], series: [] };
+  const alike = others.filter((other) => other.step_ms === first.step_ms && other.t[0] === first.t[0]);
+  const length = Math.min(first.t.length, ...alike.map(({ t }) => t.length));
+  return {
+    ...first,
+    t: first.t.slice(0, length),
+    series: [first, ...alike].flatMap(({ series }) => series),
+    warnings: [...new Set(answers.flatMap(({ warnings }) => warnings))],
+  };
+}
+
 /** An answer in steps of the sampling interval as rows for the ring. */
 export function rowsOf(answer: Answer, catalog: Catalog): Rows {
   const columns: Rows['columns'] = new Map();

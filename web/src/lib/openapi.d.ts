@@ -229,6 +229,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/verdict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What stands out at a moment */
+        get: operations["get_api_v1_verdict"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -376,6 +393,22 @@ export interface components {
             /** @description What may be missing, in words. Empty when nothing is. */
             warnings: string[];
         };
+        /** @description A series and a stretch of time that prove a sentence. */
+        Evidence: {
+            /** Format: int64 */
+            from_ms: number;
+            /** @description As /api/v1/series takes it. */
+            select: string;
+            /** Format: int64 */
+            to_ms: number;
+            unit: string;
+            usual?: components["schemas"]["UsualBand"] | null;
+            /**
+             * Format: double
+             * @description Of events their number, of a level the last value, else the mean. Null when what is wrong is that there is none.
+             */
+            value?: number | null;
+        };
         /** @description What is sent to make the first user. */
         FirstUser: {
             password: string;
@@ -427,6 +460,7 @@ export interface components {
         };
         /** @description A metric, described. */
         Metric: {
+            better?: components["schemas"]["MetricBetter"] | null;
             help: string;
             /** @description Path in the snapshot, without labels. Never renamed. */
             id: string;
@@ -435,12 +469,29 @@ export interface components {
             source: string;
             title: string;
             unit: string;
+            /** @description What its values mean, from the least up. None but where thresholds hold on every host. */
+            zones: components["schemas"]["MetricZone"][];
         };
+        /**
+         * @description Which way a metric is better.
+         * @enum {string}
+         */
+        MetricBetter: "lower" | "higher";
         /**
          * @description How a metric behaves over time.
          * @enum {string}
          */
         MetricKind: "counter" | "gauge" | "info";
+        /** @description Values with a meaning of their own, up to where the next zone begins. */
+        MetricZone: {
+            /**
+             * Format: double
+             * @description The least value in it.
+             */
+            from: number;
+            /** @description In a word or two. */
+            name: string;
+        };
         /** @description A token that was just made: the only time that it is shown. */
         NewToken: components["schemas"]["Token"] & {
             token: string;
@@ -492,6 +543,11 @@ export interface components {
             type: string;
         };
         /**
+         * @description What is in trouble.
+         * @enum {string}
+         */
+        Resource: "cpu" | "memory" | "disk" | "network" | "kernel" | "perfwatch";
+        /**
          * @description What a user may do.
          * @enum {string}
          */
@@ -513,6 +569,11 @@ export interface components {
              * @description Time between this reading and the one before. Null when there is none before.
              */
             elapsed_ms?: number | null;
+            /**
+             * Format: int64
+             * @description It is collected at every so many ticks, to stay within `budget.cpu_percent`. Null when at every one.
+             */
+            every_ticks?: number | null;
             /** @description What to do about it. Null when there is nothing to be done. */
             fix?: string | null;
             /** @description The parts that are missing or old, by their path below the section. */
@@ -526,6 +587,27 @@ export interface components {
             state: components["schemas"]["State"];
             /** @description Whether there was more than the limits allow. */
             truncated: boolean;
+        };
+        /** @description One thing that stands out. */
+        Sentence: {
+            /** @description What proves it, the deciding series first. */
+            evidence: components["schemas"]["Evidence"][];
+            kind: components["schemas"]["VerdictKind"];
+            /** @description Label and name of the object it is about. Empty when it is about the host. */
+            object: {
+                [key: string]: string;
+            };
+            resource: components["schemas"]["Resource"];
+            /** @description The rule that says so, as in docs/verdict.md. */
+            rule: string;
+            severity: components["schemas"]["Severity"];
+            /**
+             * Format: int64
+             * @description Null when it began before what was looked at, and for what is to come.
+             */
+            since_ms?: number | null;
+            /** @description In words. */
+            text: string;
         };
         /** @description One series. */
         Series: components["schemas"]["Points"] & {
@@ -579,6 +661,11 @@ export interface components {
             /** @description What was saved and is not in force, and why. */
             warnings: string[];
         };
+        /**
+         * @description How bad it is.
+         * @enum {string}
+         */
+        Severity: "critical" | "warning" | "notice";
         /** @description One side of a series. */
         Side: {
             /** @description Mean of each step. */
@@ -592,12 +679,63 @@ export interface components {
         };
         /** @description Everything that was measured at one tick. A section or value that is missing is null, and `status` says why. */
         Snapshot: {
+            cgroups: {
+                slices?: {
+                    [key: string]: {
+                        /**
+                         * CPU used
+                         * @description 100 is one CPU all of the time, so it may be more. Null on the first sample of a group.
+                         */
+                        cpu_percent?: number | null;
+                        /**
+                         * CPU time
+                         * @description Time that the group's tasks, those of groups below included, have had on CPUs, in microseconds. Null with version 1 when it has no cpuacct.
+                         */
+                        cpu_us?: number | null;
+                        /**
+                         * Periods
+                         * @description Periods of the limit in which the group ran. 0 without a limit.
+                         */
+                        periods?: number | null;
+                        /**
+                         * Throttled
+                         * @description 100 is one CPU's queue of the group held back all of the time, so on several CPUs it may be more. Null on the first sample of a group.
+                         */
+                        throttled_percent?: number | null;
+                        /**
+                         * Periods throttled
+                         * @description Periods in which the quota was used up before their end.
+                         */
+                        throttled_periods?: number | null;
+                        /**
+                         * Time throttled
+                         * @description Time that the group was ready to run and held back because it had used up its quota, added up over CPUs, in microseconds. Only the group's own limit counts, not those of groups below. Null where the group has no cpu controller.
+                         */
+                        throttled_us?: number | null;
+                    };
+                } | null;
+            } | null;
             cpu: {
+                /**
+                 * Frequency limit
+                 * @description The most that each logical CPU may run at now, by its number in the kernel: what was asked for, lowered by what firmware or cooling allows. Read once a minute. Null, as cpu.governor, on a host without cpufreq, as most virtual machines.
+                 */
+                frequency_limit_mhz?: (number | null)[] | null;
                 /**
                  * CPU frequency
                  * @description Current frequency of each logical CPU by its number in the kernel. From /proc/cpuinfo where it lists as many CPUs as cpufreq has policies, or where there is no cpufreq (what the hardware ran at, on x86); else from cpufreq (what the governor asked for). A CPU without a figure is null; a host that tells no frequency has an empty list.
                  */
                 frequency_mhz?: (number | null)[] | null;
+                /**
+                 * Governor
+                 * @description What decides the frequency of each logical CPU, by its number in the kernel: performance, powersave, schedutil. Read once a minute.
+                 */
+                governor?: (string | null)[] | null;
+                /**
+                 * Guest time
+                 * @description Share of time in virtual CPUs of guests that this host runs, nice ones included. It is a part of cpu.user and cpu.nice, not beside them.
+                 */
+                guest?: number | null;
                 /**
                  * Idle time
                  * @description Share of time with nothing to run and no I/O outstanding.
@@ -619,15 +757,55 @@ export interface components {
                  */
                 irq?: number | null;
                 /**
+                 * Nice time
+                 * @description Share of time in user space of processes with a raised nice value: work that gives way to other work. cpu.user is without it.
+                 */
+                nice?: number | null;
+                /**
                  * CPU utilisation per core
                  * @description As cpu.usage_percent, for each logical CPU by its number in the kernel. Null for a CPU that is offline or came online since the last sample.
                  */
                 per_core?: (number | null)[] | null;
                 /**
+                 * I/O wait per core
+                 * @description As cpu.iowait, for each logical CPU. A task that waits is on no CPU, so which core has it says little.
+                 */
+                per_core_iowait?: (number | null)[] | null;
+                /**
+                 * Hardware interrupts per core
+                 * @description As cpu.irq, for each logical CPU.
+                 */
+                per_core_irq?: (number | null)[] | null;
+                /**
+                 * Software interrupts per core
+                 * @description As cpu.softirq, for each logical CPU. One core near 100 while others idle is a network queue that is served by that core alone.
+                 */
+                per_core_softirq?: (number | null)[] | null;
+                /**
+                 * Steal time per core
+                 * @description As cpu.steal, for each logical CPU.
+                 */
+                per_core_steal?: (number | null)[] | null;
+                /**
+                 * System time per core
+                 * @description As cpu.system, for each logical CPU.
+                 */
+                per_core_system?: (number | null)[] | null;
+                /**
+                 * User time per core
+                 * @description As cpu.user, for each logical CPU by its number in the kernel. Null as in cpu.per_core.
+                 */
+                per_core_user?: (number | null)[] | null;
+                /**
                  * Software interrupts
                  * @description Share of time in soft interrupts, of which most is network receive and timers.
                  */
                 softirq?: number | null;
+                /**
+                 * Steal time
+                 * @description Share of time in which this virtual machine had something to run and its host ran something else. Always 0 on hardware, and where the hypervisor does not tell. It counts as used in cpu.usage_percent.
+                 */
+                steal?: number | null;
                 /**
                  * System time
                  * @description Share of time in the kernel on behalf of processes, interrupts left out.
@@ -644,6 +822,11 @@ export interface components {
                  */
                 temperature_sensors?: (string | null)[] | null;
                 /**
+                 * Thermal throttles
+                 * @description How often cores and packages were slowed down because they were too hot, each core and each package counted once, since boot. Null on processors that do not count it: it is a feature of Intel's.
+                 */
+                throttles?: number | null;
+                /**
                  * CPU utilisation
                  * @description Share of time that all CPUs together were neither idle nor waiting for I/O. A hyper-thread counts as a CPU.
                  */
@@ -657,6 +840,71 @@ export interface components {
             disk: {
                 devices?: {
                     [key: string]: {
+                        /**
+                         * Discarded
+                         * @description Bytes discarded since the device appeared.
+                         */
+                        discard_bytes?: number | null;
+                        /**
+                         * Discard throughput
+                         * @description Null as the counter is.
+                         */
+                        discard_bytes_per_sec?: number | null;
+                        /**
+                         * Discard IOPS
+                         * @description Completed discards per second.
+                         */
+                        discard_iops?: number | null;
+                        /**
+                         * Discard latency
+                         * @description Mean time of the discards that completed since the last sample. Null when none did.
+                         */
+                        discard_latency_ms?: number | null;
+                        /**
+                         * Discard time
+                         * @description Time that all discards took, added up, as disk.devices.read_time_ms.
+                         */
+                        discard_time_ms?: number | null;
+                        /**
+                         * Discards
+                         * @description Completed discards: what is not needed any more, as a file system tells a drive. Null before kernel 4.18, as all on discards.
+                         */
+                        discards?: number | null;
+                        /**
+                         * Flush IOPS
+                         * @description Completed flushes per second.
+                         */
+                        flush_iops?: number | null;
+                        /**
+                         * Flush latency
+                         * @description Mean time of the flushes that completed since the last sample: what fsync waits for at least. Null when none did.
+                         */
+                        flush_latency_ms?: number | null;
+                        /**
+                         * Flush time
+                         * @description Time that all flushes took, added up, as disk.devices.read_time_ms.
+                         */
+                        flush_time_ms?: number | null;
+                        /**
+                         * Flushes
+                         * @description Completed flushes of the drive's own cache, as fsync asks for. Requests that wait for the same flush share one. Null before kernel 5.5, as all on flushes; the kernel counts none for partitions.
+                         */
+                        flushes?: number | null;
+                        /**
+                         * In flight
+                         * @description Requests in flight at the moment of the sample.
+                         */
+                        in_flight?: number | null;
+                        /**
+                         * Busy time
+                         * @description Time with any request in flight. In 32 bits, as disk.devices.read_time_ms.
+                         */
+                        io_time_ms?: number | null;
+                        /**
+                         * Queue depth
+                         * @description Requests in flight on average since the last sample, those that wait and those that are served. Since kernel 5.0 the time of a request counts when it ends.
+                         */
+                        queue_depth?: number | null;
                         /**
                          * Read
                          * @description Bytes read since the device appeared. A sector of the kernel's table is 512 bytes on any disk.
@@ -688,6 +936,26 @@ export interface components {
                          */
                         read_time_ms?: number | null;
                         /**
+                         * Merged reads
+                         * @description Reads that were merged with a neighbour before they were issued. Null for partitions before kernel 2.6.25, as all that follows on time.
+                         */
+                        reads_merged?: number | null;
+                        /**
+                         * Merged read rate
+                         * @description Requests that merging saved, per second.
+                         */
+                        reads_merged_per_sec?: number | null;
+                        /**
+                         * Utilisation
+                         * @description Share of time with any request in flight. An NVMe drive, a RAID or a virtual disk serves many requests at once: there 100 % does not mean saturated, and queue depth and latency tell more. Since kernel 5.0 whole ticks of the kernel's clock are counted in which a request began or ended, so that many short requests count for more than they took, and kernels before 5.18 count a long one when it ends: then more than 100 % makes up for too little before.
+                         */
+                        utilization_percent?: number | null;
+                        /**
+                         * Time in flight
+                         * @description Time that all requests took, added up. In 32 bits, as disk.devices.read_time_ms.
+                         */
+                        weighted_io_time_ms?: number | null;
+                        /**
                          * Written
                          * @description Bytes written since the device appeared.
                          */
@@ -717,6 +985,16 @@ export interface components {
                          * @description Time that all writes took, added up, as disk.devices.read_time_ms.
                          */
                         write_time_ms?: number | null;
+                        /**
+                         * Merged writes
+                         * @description Writes that were merged with a neighbour before they were issued.
+                         */
+                        writes_merged?: number | null;
+                        /**
+                         * Merged write rate
+                         * @description Requests that merging saved, per second.
+                         */
+                        writes_merged_per_sec?: number | null;
                     };
                 } | null;
                 partitions?: {
@@ -737,10 +1015,30 @@ export interface components {
                          */
                         fstype?: string | null;
                         /**
+                         * Inodes
+                         * @description How many files it can hold. Null for a file system without such a limit, such as btrfs.
+                         */
+                        inodes_total?: number | null;
+                        /**
+                         * Inode fill level
+                         * @description At 100 % no file can be made, however much space is free.
+                         */
+                        inodes_usage_percent?: number | null;
+                        /**
+                         * Used inodes
+                         * @description How many there are. Null as their number is.
+                         */
+                        inodes_used?: number | null;
+                        /**
                          * Mount point
                          * @description The directory where it is mounted, the kernel's octal escapes undone. Bytes that are not UTF-8 are written as \xNN.
                          */
                         mountpoint?: string | null;
+                        /**
+                         * Read-only
+                         * @description Whether the host has it mounted so. ext4 and others make themselves read-only after an error (which ext4 does not tell between kernels 6.12 and 6.15): it shows after 30 s at most, a remount at once. Of the mount table, for statvfs tells of PerfWatch's own mounts, all of which systemd may have made read-only.
+                         */
+                        read_only?: boolean | null;
                         /**
                          * Size
                          * @description Size of the file system. Null, as all its figures, while the file system does not answer.
@@ -764,6 +1062,11 @@ export interface components {
             lateness_ms: number;
             memory: {
                 /**
+                 * Active
+                 * @description Memory used lately, of programs and of the page cache: reclaimed only when there is no other.
+                 */
+                active_bytes?: number | null;
+                /**
                  * Available memory
                  * @description The kernel's estimate of what can be had without swapping. On kernels before 3.14, which do not say, it is estimated by the kernel's own formula from free, page cache, reclaimable slab and the low watermarks.
                  */
@@ -778,6 +1081,41 @@ export interface components {
                  * @description File contents kept in memory, tmpfs and shared memory included, and reclaimable slab.
                  */
                 cached_bytes?: number | null;
+                /**
+                 * Commit limit
+                 * @description How much may be promised to programs where vm.overcommit_memory is 2: swap, and vm.overcommit_ratio of memory. It binds nobody otherwise.
+                 */
+                commit_limit_bytes?: number | null;
+                /**
+                 * Committed memory
+                 * @description What was promised to programs, touched or not. More than the commit limit is normal where it does not bind.
+                 */
+                committed_bytes?: number | null;
+                /**
+                 * Compaction stalls
+                 * @description How often since boot a program that wanted memory in one piece, as for a huge page, had to move pages together itself first. Null on a kernel without compaction.
+                 */
+                compact_stalls?: number | null;
+                /**
+                 * Compaction stall rate
+                 * @description Null as the counter is.
+                 */
+                compact_stalls_per_sec?: number | null;
+                /**
+                 * Direct reclaims
+                 * @description How often since boot a program that wanted memory had to free some itself first: free memory ran out faster than the kernel's own thread made new. The programs waited meanwhile.
+                 */
+                direct_reclaims?: number | null;
+                /**
+                 * Direct reclaim rate
+                 * @description 0 on a healthy host.
+                 */
+                direct_reclaims_per_sec?: number | null;
+                /**
+                 * Dirty
+                 * @description File contents that wait to be written to disk. Beyond vm.dirty_ratio, programs that write have to wait.
+                 */
+                dirty_bytes?: number | null;
                 /**
                  * Free memory
                  * @description Memory that nothing uses at all. A healthy host has little: the rest is cache.
@@ -798,6 +1136,55 @@ export interface components {
                  * @description Size of the pool of reserved huge pages of the default size. Null on a kernel without hugetlbfs.
                  */
                 hugepages_total?: number | null;
+                /**
+                 * Inactive
+                 * @description Memory not used lately: what is reclaimed first.
+                 */
+                inactive_bytes?: number | null;
+                nodes?: {
+                    [key: string]: {
+                        /**
+                         * NUMA foreign
+                         * @description Pages wanted of this node, which had none free, and allocated on another.
+                         */
+                        foreign?: number | null;
+                        /**
+                         * Free memory of the node
+                         * @description A node may be out of it, and reclaim or spill over to others, while the host has plenty.
+                         */
+                        free_bytes?: number | null;
+                        /**
+                         * NUMA hits
+                         * @description Pages allocated on this node as was wanted, since boot. Null, as the others, on a kernel that does not count.
+                         */
+                        hit?: number | null;
+                        /**
+                         * NUMA hit rate
+                         * @description All pages allocated on this node, but those that were meant for others.
+                         */
+                        hit_per_sec?: number | null;
+                        /**
+                         * NUMA misses
+                         * @description Pages allocated on this node that another was wanted for, which had none free.
+                         */
+                        miss?: number | null;
+                        /**
+                         * NUMA miss rate
+                         * @description What should be elsewhere: each use of it costs the way to another node.
+                         */
+                        miss_per_sec?: number | null;
+                        /**
+                         * Total memory of the node
+                         * @description 0 for a node that has processors alone.
+                         */
+                        total_bytes?: number | null;
+                    };
+                } | null;
+                /**
+                 * OOM kills
+                 * @description Processes killed since boot because memory ran out, that of the host or that of a control group. Null before kernel 4.13.
+                 */
+                oom_kills?: number | null;
                 /**
                  * Page I/O
                  * @description Paged in and out together, in bytes.
@@ -834,6 +1221,31 @@ export interface components {
                  */
                 pswpout_per_sec?: number | null;
                 /**
+                 * Refaults
+                 * @description Pages that were reclaimed and soon after read back: memory is too small for what is in use, though something is always free. Null before kernel 3.15.
+                 */
+                refaults?: number | null;
+                /**
+                 * Refault rate
+                 * @description Steadily above 0, as with major faults, is thrashing.
+                 */
+                refaults_per_sec?: number | null;
+                /**
+                 * Shared memory
+                 * @description tmpfs and shared memory. In the page cache, and cannot be dropped from it: only swapped.
+                 */
+                shmem_bytes?: number | null;
+                /**
+                 * Reclaimable slab
+                 * @description The kernel's own objects that it can let go of, names and inodes of files above all. Part of the page cache as memory.cached_bytes counts it.
+                 */
+                slab_reclaimable_bytes?: number | null;
+                /**
+                 * Unreclaimable slab
+                 * @description The kernel's own objects that it needs. What grows here for days and never falls is a leak of the kernel's.
+                 */
+                slab_unreclaimable_bytes?: number | null;
+                /**
                  * Free swap
                  * @description Swap space that holds nothing.
                  */
@@ -868,6 +1280,40 @@ export interface components {
                  * @description total - available. Caches that can be dropped are not in it.
                  */
                 used_bytes?: number | null;
+                /**
+                 * Writeback
+                 * @description File contents that are being written to disk at this moment.
+                 */
+                writeback_bytes?: number | null;
+                zram?: {
+                    [key: string]: {
+                        /**
+                         * Compressed in zram
+                         * @description The same, compressed.
+                         */
+                        compressed_bytes?: number | null;
+                        /**
+                         * Stored in zram
+                         * @description What was written to the device, before it was compressed.
+                         */
+                        data_bytes?: number | null;
+                        /**
+                         * Memory of zram
+                         * @description What the device takes of the host's memory: what is compressed, gaps and all.
+                         */
+                        used_bytes?: number | null;
+                    };
+                } | null;
+                /**
+                 * zswap pool
+                 * @description Memory that the compressed pages take that zswap keeps instead of writing them to swap. Null before kernel 5.19 and without zswap in it.
+                 */
+                zswap_pool_bytes?: number | null;
+                /**
+                 * Stored in zswap
+                 * @description The same pages as they were before they were compressed. Swap space is reserved for them too.
+                 */
+                zswap_stored_bytes?: number | null;
             } | null;
             memory_bandwidth: {
                 /**
@@ -1057,7 +1503,7 @@ export interface components {
                     branch_miss_percent?: number | null;
                     /**
                      * Branch misses per 1,000 instructions
-                     * @description Each costs 10 to 20 cycles, so 5 of them are a lot. Comparable between vendors as far as branch-misses are.
+                     * @description Each costs 10 to 20 cycles, so 5 of them, 50 to 100 cycles, are a lot. Comparable between vendors as far as branch-misses are.
                      */
                     branch_mpki?: number | null;
                     /**
@@ -1082,7 +1528,7 @@ export interface components {
                     effective_ghz?: number | null;
                     /**
                      * Instructions per cycle
-                     * @description Instructions retired for each cycle that was not slept through. Below 1 the CPU mostly waits, for memory above all; a wide core can do 4 to 6. A spinning lock has a high one too: more is not always better.
+                     * @description Instructions retired for each cycle that was not slept through. Below 1 the CPU mostly waits, for memory above all, above 1 it mostly computes: Brendan Gregg's rule of thumb (CPU Utilization is Wrong, 2017). A wide core can do 4 to 6. A spinning lock has a high one too: more is not always better.
                      */
                     ipc?: number | null;
                     /**
@@ -1097,7 +1543,7 @@ export interface components {
                     l1d_mpki?: number | null;
                     /**
                      * LLC misses per 1,000 instructions
-                     * @description Loads that no cache had, and that went to memory or to another socket. AMD's kernel driver has no such event; Arm's is of the last cache that the core knows of, which may not be the last one there is.
+                     * @description Loads that no cache had, and that went to memory or to another socket. Each costs 200 to 400 cycles unless they overlap, so 3 of them, about a cycle for each instruction, are many. AMD's kernel driver has no such event; Arm's is of the last cache that the core knows of, which may not be the last one there is.
                      */
                     llc_mpki?: number | null;
                     /**
@@ -1180,6 +1626,32 @@ export interface components {
                  */
                 source?: string | null;
             } | null;
+            pressure: {
+                resources?: {
+                    [key: string]: {
+                        /**
+                         * All waited
+                         * @description Share of time in which all tasks that were not idle waited for the resource at once: time that was lost whole. Null on the first sample. For cpu it is 0 by definition.
+                         */
+                        full_percent?: number | null;
+                        /**
+                         * Time all waited
+                         * @description Time since boot in which all tasks that were not idle waited for the resource at once, in microseconds: nothing was done. For cpu it means nothing on a whole host, where some task always has the CPU: kernels since 5.13 show 0, older ones nothing, which is null.
+                         */
+                        full_us?: number | null;
+                        /**
+                         * Some waited
+                         * @description Share of time in which at least one task waited for the resource. For cpu: something was ready to run and had no CPU. Null on the first sample.
+                         */
+                        some_percent?: number | null;
+                        /**
+                         * Time some waited
+                         * @description Time since boot in which at least one task waited for the resource, in microseconds. Null for irq, whose kernel tells only when all waited.
+                         */
+                        some_us?: number | null;
+                    };
+                } | null;
+            } | null;
             resctrl: {
                 monitors?: {
                     [key: string]: {
@@ -1211,6 +1683,167 @@ export interface components {
                     };
                 } | null;
             } | null;
+            scheduler: {
+                /**
+                 * Blocked
+                 * @description Threads that wait for a disk at the moment of the sample.
+                 */
+                blocked?: number | null;
+                /**
+                 * Context switches
+                 * @description Since boot, on all CPUs.
+                 */
+                context_switches?: number | null;
+                /**
+                 * Context switch rate
+                 * @description Null on the first sample.
+                 */
+                context_switches_per_sec?: number | null;
+                /**
+                 * Forks
+                 * @description Processes and threads made since boot.
+                 */
+                forks?: number | null;
+                /**
+                 * Fork rate
+                 * @description Processes and threads made per second. Null on the first sample.
+                 */
+                forks_per_sec?: number | null;
+                interrupts?: {
+                    [key: string]: {
+                        /**
+                         * Interrupts
+                         * @description Since boot, on all CPUs; wraps of the kernel's 32 bits are undone. It begins anew at 0 when a CPU goes on- or offline, with which its part of the kernel's count comes or goes.
+                         */
+                        count?: number | null;
+                        /**
+                         * Interrupt rate
+                         * @description Null on the first sample of a line, and when a CPU went on- or offline.
+                         */
+                        per_sec?: number | null;
+                    };
+                } | null;
+                /**
+                 * Load, 1 minute
+                 * @description Threads that run, are ready to run, or wait for a disk, on a mean that halves every 42 s. Waiting for a disk counts, so it is no measure of the CPUs alone; compare pressure.resources and scheduler.run_queue_wait.
+                 */
+                load1?: number | null;
+                /**
+                 * Load, 15 minutes
+                 * @description As scheduler.load1, over fifteen minutes.
+                 */
+                load15?: number | null;
+                /**
+                 * Load, 5 minutes
+                 * @description As scheduler.load1, over five minutes.
+                 */
+                load5?: number | null;
+                /**
+                 * Waiting for a CPU per core
+                 * @description As scheduler.run_queue_wait, for each logical CPU by its number in the kernel. Null for a CPU that is offline or came online since the last sample.
+                 */
+                per_core_wait?: (number | null)[] | null;
+                /**
+                 * Waiting for a CPU
+                 * @description Threads that were ready to run and had no CPU, on average since the last sample: 1 is one thread all of the time. A wait counts when it ends. Null on the first sample.
+                 */
+                run_queue_wait?: number | null;
+                /**
+                 * Time waited for a CPU
+                 * @description Time that threads were ready to run and had no CPU, added up over all threads and CPUs since boot. The time of a CPU that has gone offline stays in it. Null where the kernel has no /proc/schedstat (CONFIG_SCHEDSTATS).
+                 */
+                run_queue_wait_us?: number | null;
+                /**
+                 * Running
+                 * @description Threads that run or are ready to at the moment of the sample. PerfWatch itself is one of them.
+                 */
+                running?: number | null;
+                softirqs?: {
+                    [key: string]: {
+                        /**
+                         * Soft interrupts
+                         * @description Since boot, on all CPUs.
+                         */
+                        count?: number | null;
+                        /**
+                         * Soft interrupt rate
+                         * @description Null on the first sample.
+                         */
+                        per_sec?: number | null;
+                    };
+                } | null;
+            } | null;
+            self: {
+                /**
+                 * Live clients
+                 * @description Open streams of GET /api/v1/live. Null where nothing is served.
+                 */
+                clients?: number | null;
+                collectors?: {
+                    [key: string]: {
+                        /**
+                         * CPU time
+                         * @description Of the thread that collected; what the kernel spent on its reads is the most of it. Temperature files and the fill levels of file systems, which are asked for beside, are not in it. Null when it did not end in time.
+                         */
+                        cpu_ms?: number | null;
+                        /**
+                         * Duration
+                         * @description By the clock, from asking the kernel to the finished section. Null when it did not end in time.
+                         */
+                        duration_ms?: number | null;
+                        /**
+                         * Late
+                         * @description 1 when it had not answered when the snapshot went out.
+                         */
+                        late?: boolean | null;
+                        /**
+                         * Bytes read
+                         * @description Length of the kernel's files that were read. Null when it did not end in time.
+                         */
+                        read_bytes?: number | null;
+                    };
+                } | null;
+                /**
+                 * PerfWatch's CPU share
+                 * @description Of one CPU. Null on the first sample.
+                 */
+                cpu_percent?: number | null;
+                /**
+                 * PerfWatch's CPU time
+                 * @description Processor time, user and system, that PerfWatch has used since it started: collecting, storing and answering.
+                 */
+                cpu_us?: number | null;
+                /**
+                 * PerfWatch's file descriptors
+                 * @description Open files, sockets and counters. Null where the kernel does not list them.
+                 */
+                descriptors?: number | null;
+                /**
+                 * Frames skipped
+                 * @description Snapshots that live clients were too slow for, summed over all of them since the start. Null where nothing is served.
+                 */
+                frames_skipped?: number | null;
+                /**
+                 * PerfWatch's memory
+                 * @description Resident memory, shared pages included.
+                 */
+                rss_bytes?: number | null;
+                /**
+                 * Bytes of history
+                 * @description All files of the history. Null while there is none, and where none is kept.
+                 */
+                store_bytes?: number | null;
+                /**
+                 * Bytes for each sample
+                 * @description What the finished blocks of single samples take for each of them, all their values together. Null until the first block is finished, and where no history is kept.
+                 */
+                store_bytes_per_sample?: number | null;
+                /**
+                 * PerfWatch's threads
+                 * @description More than usual means that something hangs, such as a file system that does not answer.
+                 */
+                threads?: number | null;
+            } | null;
             status: {
                 [key: string]: components["schemas"]["Section"];
             };
@@ -1222,7 +1855,7 @@ export interface components {
          * @description The state of a section or of a part of one.
          * @enum {string}
          */
-        State: "ok" | "failed" | "denied" | "unavailable" | "late" | "disabled";
+        State: "ok" | "failed" | "denied" | "unavailable" | "late" | "disabled" | "paced";
         /** @description What is known of one side as a whole. Null without any value. */
         Statistics: {
             /**
@@ -1315,6 +1948,11 @@ export interface components {
         TierStatus: {
             /** Format: int64 */
             bytes: number;
+            /**
+             * Format: int64
+             * @description What a day of it takes. Null while there is too little to tell.
+             */
+            bytes_per_day?: number | null;
             /** @description How long it is kept, as the setting says it. */
             keep: string;
             name: string;
@@ -1341,6 +1979,37 @@ export interface components {
         Tokens: {
             tokens: components["schemas"]["Token"][];
         };
+        /** @description What is usual at this hour: a tenth of the minutes of the last seven days were below `low`, a tenth above `high`. */
+        UsualBand: {
+            /** Format: double */
+            high: number;
+            /** Format: double */
+            low: number;
+        };
+        /** @description What stands out at a moment. */
+        Verdict: {
+            /**
+             * Format: int64
+             * @description The moment, in whole steps of ten seconds.
+             */
+            at_ms: number;
+            /** @description That nothing stands out. Null when there are sentences, and when nothing can be said. */
+            quiet?: string | null;
+            /** @description At most five, the worst first. */
+            sentences: components["schemas"]["Sentence"][];
+            /** @description Why nothing can be said. Null when something can. */
+            unsure?: string | null;
+            /**
+             * Format: int64
+             * @description How much before it is spoken of.
+             */
+            window_ms: number;
+        };
+        /**
+         * @description In which way.
+         * @enum {string}
+         */
+        VerdictKind: "errors" | "saturation" | "utilisation" | "forecast" | "unusual";
         /** @description What is sent to make a token. */
         WantedToken: {
             /** @example backup */
@@ -2703,6 +3372,94 @@ export interface operations {
             };
             /** @description Misdirected Request */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_v1_verdict: {
+        parameters: {
+            query?: {
+                /** @description The moment: now unless it is said, 03:12, milliseconds. */
+                at?: string;
+                /** @description Time zone that times are in, the host's unless it is said. */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

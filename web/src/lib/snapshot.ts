@@ -22,7 +22,7 @@ export function whyMissing(snapshot: Snapshot | null, id: string): Missing | nul
 
 /** A snapshot in which a section that is not collected at every tick stands as it was when it last was. */
 export function standing(snapshot: Snapshot, before: Snapshot | null): Snapshot {
-  const paced = Object.entries(snapshot.status).filter(([, section]) => (section.state as string) === 'paced').map(([name]) => name);
+  const paced = Object.entries(snapshot.status).filter(([, section]) => section.state === 'paced').map(([name]) => name);
   if (paced.length === 0 || !before) return snapshot;
   const kept = (from: object) => Object.fromEntries(paced.flatMap((name) => (Object.hasOwn(from, name) ? [[name, own(from, name)]] : [])));
   return { ...snapshot, ...kept(before), status: { ...snapshot.status, ...(kept(before.status) as Snapshot['status']) } };

@@ -3,7 +3,7 @@
 
 import { ask, Problem, query } from '../lib/api';
 import type { Catalog } from '../lib/catalog';
-import { fromAnswer, fromRing, rowsOf, type Answer, type Frame, type Pick } from '../lib/frame';
+import { fromAnswer, fromRing, rowsOf, together, type Answer, type Frame, type Pick } from '../lib/frame';
 import { eventsIn, type Happening } from '../lib/events';
 import { Ring } from '../lib/ring';
 import { standing } from '../lib/snapshot';
@@ -51,6 +51,8 @@ class Feed {
   private eventsAt = 0;
   private eventsKey = '';
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** In how many pieces the metrics of a page had to be asked for. */
+  private pieces = new Map<string, number>();
 
   /** Whether the newest samples are what is shown. */
   get fromRing(): boolean {
@@ -161,7 +163,7 @@ class Feed {
     const missing = ids.filter((id) => (this.filled.get(id) ?? Infinity) > from + this.intervalMs);
     if (missing.length === 0 || this.ring.newest === null) return;
     for (const id of missing) this.filled.set(id, from);
-    const answer = await this.series(`fill ${missing.join()} ${from}`, { select: missing, from: Math.floor(from), to: 'now', step: `${this.intervalMs}ms` });
+    const answer = await this.series(`fill ${missing.join()} ${from}`, missing, { from: Math.floor(from), to: 'now', step: `${this.intervalMs}ms` });
     if (!answer) {
       for (const id of missing) this.filled.delete(id);
       return;
@@ -180,9 +182,9 @@ class Feed {
     const key = `${ids.sort().join()} ${points} ${route.live ? `${to - from} ${at}` : `${from} ${to}`}`;
     if (this.asking?.key === key || this.answeredKey === key) return;
     const range = { from, to };
-    let answer = await this.series(key, { select: ids, from: Math.floor(from), to: Math.ceil(to), points });
+    let answer = await this.series(key, ids, { from: Math.floor(from), to: Math.ceil(to), points });
     if (!answer && this.problem?.code === 'too-much') {
-      answer = await this.series(key, { select: ids, from: Math.floor(from), to: Math.ceil(to), points: Math.ceil(points / 8) });
+      answer = await this.series(key, ids, { from: Math.floor(from), to: Math.ceil(to), points: Math.ceil(points / 8) });
       this.coarser = answer !== null;
     } else if (answer) this.coarser = false;
     if (!answer) return;
@@ -193,13 +195,13 @@ class Feed {
 
   private answeredKey = '';
 
-  private async series(key: string, parameters: Parameters<typeof query>[0]): Promise<Answer | null> {
+  private async series(key: string, ids: string[], parameters: Parameters<typeof query>[0]): Promise<Answer | null> {
     this.asking?.abort.abort();
     const abort = new AbortController();
     this.asking = { key, abort };
     this.loading = true;
     try {
-      const answer = await ask<Answer>(`series?${query(parameters)}`, { signal: abort.signal });
+      const answer = await this.inPieces(ids, parameters, abort.signal);
       this.problem = null;
       this.warnings = answer.warnings;
       return answer;
@@ -210,6 +212,22 @@ class Feed {
       if (this.asking.key === key) {
         this.asking = null;
         this.loading = false;
+      }
+    }
+  }
+
+  /** As one question, or as several where a host has more series than one may be about. */
+  private async inPieces(ids: string[], parameters: Parameters<typeof query>[0], signal: AbortSignal): Promise<Answer> {
+    const names = ids.join();
+    for (let pieces = this.pieces.get(names) ?? 1; ; pieces *= 2) {
+      const size = Math.ceil(ids.length / pieces);
+      try {
+        const answers: Answer[] = [];
+        for (let at = 0; at < ids.length; at += size) answers.push(await ask<Answer>(`series?${query({ select: ids.slice(at, at + size), ...parameters })}`, { signal }));
+        this.pieces.set(names, pieces);
+        return together(answers);
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== 'too-much' || size === 1) throw error;
       }
     }
   }
