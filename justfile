@@ -37,6 +37,11 @@ test-package: package
 # Write the generated documents anew
 docs:
     UPDATE_DOCS=1 cargo test --package perfwatch --bin perfwatch -- the_document_of_metrics the_file_with_every_setting openapi
+    UPDATE_DOCS=1 cargo test --package perfwatch-verdict --lib the_document_of_rules
+
+# Cause trouble on this host and ask what it is; writes docs/situations.md (needs root, stress-ng and fio)
+situations:
+    scripts/situations --write
 
 # Build the page anew
 web:

@@ -28,12 +28,13 @@ fuzz_target!(|content: &[u8]| {
         }
     }
     let all = (i64::MIN, i64::MAX);
-    let _ = reader.rows(all, |group| {
-        let rows = group.times.len();
-        assert!(group.series.iter().all(|(_, values)| values.len() == rows));
-        Ok(())
+    let _ = reader.chunks(all, |_| true, |chunk| {
+        for group in &chunk.groups {
+            let rows = group.times.len();
+            assert!(group.series.iter().all(|(_, values)| values.len() == rows));
+        }
+        ControlFlow::Continue(())
     });
-    let _ = reader.chunks(all, |_| true, |_| ControlFlow::Continue(()));
     let _ = reader.events(all);
     let _ = reader.check(|_| {});
     let _ = reader.info();

@@ -1,10 +1,13 @@
 //! What runs in a virtual machine whose PMU is real enough to be counted by: its init, and all there is in it.
 //!
-//! It drives the native source through what a PMU brings about and prints a line `RESULT name JSON` for each; `tests/it/pmu.rs`
+//! It drives the native source through what a PMU brings about, makes threads wait (`waits`), and prints a line `RESULT name JSON` for each; `tests/it/pmu.rs`
 //! boots it and says what they must be. The machine's CPUs run an instruction in 2 ns of its own time, at 1 GHz.
 
 #![allow(clippy::unwrap_used, reason = "a guest that fails ends with a message on its console")]
 #![allow(clippy::disallowed_methods, reason = "the guest is the host's other end")]
+
+#[path = "pmu_guest/waits.rs"]
+mod waits;
 
 use std::fs;
 use std::io;
@@ -47,8 +50,11 @@ const PROGRAMMABLE: usize = 6;
 const FLAG_PINNED: u64 = 1 << 2;
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("unprivileged") {
-        return unprivileged();
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["unprivileged"] => return unprivileged(),
+        ["burn", ms] => return waits::burn(ms),
+        _ => {}
     }
     mount("proc", "/proc", "proc", MountFlags::empty(), None).unwrap();
     mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None).unwrap();
@@ -60,6 +66,8 @@ fn main() {
     hotplug(&mut source);
     oversize();
     paranoid();
+    drop(source);
+    waits::run(result);
     result("end", &Value::Null);
     reboot(RebootCommand::PowerOff).unwrap();
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, Opener};
+use crate::chunk::Chunk;
+use crate::decode::{Task, decode};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::file::TIERS;
-use crate::group::Group;
 use crate::layout::{Page, PageId, Series};
 use crate::parts::{Files, Sources, choose, chunks_of};
 use crate::plan::{Plan, Resolution};
@@ -103,13 +103,11 @@ pub(crate) fn answer(
     memory: &[Arc<Chunk>],
 ) -> Result<Answer> {
     let path = || disk.map_or_else(|| "memory".into(), |disk| disk.path().to_owned());
-    let plan = planned(query, files, memory)?;
-    let mut parts = choose(&plan.0, files, memory);
-    let (plan, interval) = plan;
+    let (plan, interval) = planned(query, files, memory)?;
+    let mut parts = choose(&plan, files, memory);
     let mut selection = Selection { select, groups: HashMap::new(), found: Vec::new() };
     let mut points: Vec<Vec<Summary>> = Vec::new();
     let (mut damaged, mut rows) = (0, 0_u64);
-    let mut opener = Opener::new().map_err(Error::io("reading", path()))?;
     let mut sources = Sources::new(disk, files);
     // Oldest first, so that the last reading of a counter is the last.
     while !parts.is_empty() {
@@ -117,22 +115,23 @@ pub(crate) fn answer(
         let opened = sources
             .open(reader, parts, |group, page| !selection.of(group, page).is_empty())
             .map_err(Error::io("reading", path()))?;
+        let mut tasks = Vec::new();
         for part in &opened {
             let (Some(head), Some(body)) = (part.head(), part.body(&sources)) else { continue };
             let mut lists = part.lists.iter();
             for group in &head.groups {
                 let pages: Vec<_> = lists.by_ref().take(group.pages().count()).cloned().collect();
                 damaged += pages.iter().filter(|page| page.is_none()).count() as u64;
-                let mut of = |page: &Arc<Page>| selection.of(&group.name, page).to_vec();
-                let wanted: Vec<_> = pages
-                    .iter()
-                    .map(|page| page.as_ref().map(&mut of).unwrap_or_default())
-                    .collect();
-                let count: usize = wanted.iter().map(Vec::len).sum();
-                if count == 0 {
+                let mut wanted = Vec::new();
+                for (number, page) in pages.iter().enumerate() {
+                    let Some(page) = page else { continue };
+                    let selected = selection.of(&group.name, page).iter();
+                    wanted.extend(selected.map(|(position, place)| ((number, *position), *place)));
+                }
+                if wanted.is_empty() {
                     continue;
                 }
-                rows += (count * group.rows) as u64;
+                rows += (wanted.len() * group.rows) as u64;
                 if rows > MAX_ROWS || selection.found.len() > MAX_SERIES_PER_QUERY {
                     return Err(too_much(rows, selection.found.len()));
                 }
@@ -142,35 +141,17 @@ pub(crate) fn answer(
                         "{cells} points: at most {MAX_CELLS}; ask for fewer series or fewer points of each"
                     )));
                 }
-                points.resize_with(selection.found.len(), || {
-                    vec![Summary::default(); plan.points as usize]
-                });
-                let file = || disk.map_or_else(path, |disk| disk.path_of(&part.name()));
-                let doing = || Error::io("reading", file());
-                let opened = Group::open(head.tier, group, &body, pages, &mut opener);
-                let Some(mut group) = opened.map_err(doing())? else {
-                    damaged += count as u64;
-                    continue;
-                };
-                let places = wanted.iter().enumerate().flat_map(|(page, wanted)| {
-                    wanted.iter().map(move |(position, place)| ((page, *position), *place))
-                });
-                for (at, place) in places {
-                    match (
-                        group.summaries(at, &mut opener).map_err(doing())?,
-                        points.get_mut(place),
-                    ) {
-                        (Some(summaries), Some(points)) => {
-                            plan.put(points, &group.axis.times, &summaries);
-                        }
-                        _ => damaged += 1,
-                    }
-                }
+                tasks.push(Task { part, tier: head.tier, group, body, pages, wanted });
             }
         }
+        points.resize_with(selection.found.len(), || plan.nothing());
+        damaged += decode(&tasks, &plan, &mut points).map_err(|(part, error)| {
+            let file = disk.map_or_else(path, |disk| disk.path_of(&part.name()));
+            Error::io("reading", file)(error)
+        })?;
         parts = rest;
     }
-    points.resize_with(selection.found.len(), || vec![Summary::default(); plan.points as usize]);
+    points.resize_with(selection.found.len(), || plan.nothing());
     Ok(Answer {
         from: plan.from,
         step: plan.step,

@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with, statvfs};
 use rustix::io::Errno;
 
-use crate::chunk::{Body, Opener};
 use crate::disk::{Disk, Sink, Source};
 use crate::error::{Error, Result};
 use crate::event::{Event, each_event};
-use crate::file::{BUNDLE, FileIndex, FileKind, FileName, Meta, Output, TIERS};
+use crate::file::{BUNDLE, FileKind, FileName, TIERS};
+use crate::index::{FileIndex, Meta};
+use crate::opener::{Body, Opener};
+use crate::output::Output;
 use crate::reader::{ATTEMPTS, Reader};
 use crate::record::FILE_HEADER_BYTES;
 

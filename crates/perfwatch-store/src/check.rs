@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::io;
 
-use crate::chunk::{Body, Opener};
 use crate::disk::{Disk, Source};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::file::{FileIndex, FileKind, FileName, Meta, TIERS, read_page};
+use crate::file::{FileKind, FileName, TIERS};
+use crate::index::{FileIndex, Meta, read_page};
 use crate::layout::PageId;
+use crate::opener::{Body, Opener};
 use crate::reader::Reader;
 use crate::record::{FILE_HEADER_BYTES, FORMAT, RecordKind, file_format, is_cut_off, walk};
 

@@ -9,14 +9,14 @@
 use std::io;
 use std::sync::Arc;
 
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Compressor;
 
+use crate::axis::Axis;
 use crate::bytes::{Input, put, put_slice, zigzag};
-use crate::column::{self, Column, Values};
-use crate::disk::{Source, unless_broken};
+use crate::column::{self, Values};
 use crate::file::TIERS;
-use crate::layout::{LARGE_PAGE, Page, PageId};
-use crate::record::{RecordKind, is_sound, put_record};
+use crate::layout::{Page, PageId};
+use crate::record::{RecordKind, put_record};
 
 /// zstd's level for what is joined and kept for months, and for what is joined within the hour. Above 3, this data
 /// gains 2 % at three times the time.
@@ -29,17 +29,12 @@ pub(crate) const ROLLUP_LEVEL: i32 = 16;
 /// Most rows of a chunk; writers stay far below. More is damage.
 const MAX_ROWS: usize = 1 << 16;
 
-/// Most bytes of a frame before compression: 64 columns of 65,536 rows at 10 bytes.
-const MAX_FRAME_BYTES: usize = 48 << 20;
-
-/// Most columns of a frame: those of a rollup of the largest page.
-const MAX_COLUMNS: usize = 7 * LARGE_PAGE;
-
 /// A frame is kept as it is unless compression saves an eighth.
 const WORTH_IT: usize = 8;
 
-const STORED: u8 = 0;
-const ZSTD: u8 = 1;
+/// How a frame is kept: its first byte.
+pub(crate) const STORED: u8 = 0;
+pub(crate) const ZSTD: u8 = 1;
 
 /// What a chunk has, without its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,16 +56,16 @@ pub(crate) struct GroupHead {
     /// Least and greatest time of its rows. Of a rollup: of the beginnings of its buckets.
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
-    axis: Frame,
-    pages: Vec<(PageId, Frame)>,
+    pub(crate) axis: Frame,
+    pub(crate) pages: Vec<(PageId, Frame)>,
 }
 
 /// Where a part of the body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Frame {
-    offset: u64,
-    length: usize,
-    checksum: u32,
+pub(crate) struct Frame {
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
+    pub(crate) checksum: u32,
 }
 
 impl GroupHead {
@@ -267,219 +262,96 @@ impl ChunkBuilder {
     }
 }
 
-/// The rows of a group.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Axis {
-    /// Nanoseconds since the epoch. Of a rollup: when the bucket begins.
-    pub(crate) times: Vec<i64>,
-    /// Nanoseconds that lie between a row and the one it continues; 0 for one that continues none. Of a rollup: the sum.
-    pub(crate) covered: Vec<u64>,
-    /// Of a rollup: raw rows in each bucket. Empty for raw rows.
-    pub(crate) rows: Vec<u64>,
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::layout::{Kind, Series, paged};
 
-impl Axis {
-    /// Raw rows that row `row` stands for.
-    pub(crate) fn rows_of(&self, row: usize) -> u64 {
-        self.rows.get(row).copied().unwrap_or(1)
+    pub(crate) fn axis(times: impl IntoIterator<Item = i64>) -> Axis {
+        let times: Vec<i64> = times.into_iter().collect();
+        Axis { covered: vec![10; times.len()], times, rows: Vec::new() }
     }
 
-    /// Covered time is kept as what it differs from the time between the rows.
-    fn columns(&self) -> Vec<Values> {
-        let expected = differences(&self.times);
-        let covered = self.covered.iter().zip(expected);
-        let mut columns = vec![
-            self.times.iter().copied().map(Some).collect::<Values>(),
-            covered
-                .map(|(covered, gap)| (*covered > 0).then(|| (*covered as i64).wrapping_sub(gap)))
-                .collect(),
-        ];
-        if !self.rows.is_empty() {
-            columns.push(self.rows.iter().map(|rows| Some(*rows as i64)).collect());
+    /// Of a counter with a lead and of one that repeats itself; then of noise, in another group.
+    pub(crate) fn columns() -> [Vec<Values>; 2] {
+        let all = |of: fn(i64) -> i64, count| (0..count).map(|row| Some(of(row))).collect();
+        [
+            vec![all(|row| row * row, 301), all(|row| row % 7 * 1_000, 301)],
+            vec![all(|row| row.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64), 20)],
+        ]
+    }
+
+    /// Rows 10 to 309 in two groups.
+    pub(crate) fn chunk() -> Chunk {
+        let series = |name: &str| Series { name: name.into(), kind: Kind::Gauge };
+        let [first, second] = columns();
+        let mut builder = ChunkBuilder::new(0, (10, 309), BLOCK_LEVEL).unwrap();
+        builder.group(&"a".into(), &axis((0..300).map(|row| 1_000 + row * 10)), true).unwrap();
+        builder.page(&paged([series("a.x"), series("a.y")], 2)[0], &first).unwrap();
+        builder.group(&"b".into(), &axis([-5, 20, 15]), false).unwrap();
+        builder.page(&paged([series("b.x")], 2)[0], &second).unwrap();
+        builder.finish()
+    }
+
+    #[test]
+    fn a_head_comes_back() {
+        let Chunk { head, body, .. } = chunk();
+        let length = body.len() as u64;
+        assert_eq!(ChunkHead::decode(&head.encode(), length).as_ref(), Some(&head));
+        assert_eq!(head.groups[0].height(), 301);
+        assert_eq!(head.groups[1].height(), 3);
+        assert_eq!(head.times(), Some((-5, 3_990)));
+        let empty = ChunkHead { groups: Vec::new(), ..head };
+        assert_eq!(empty.times(), None);
+    }
+
+    #[test]
+    fn a_head_that_makes_no_sense_is_refused() {
+        let Chunk { head, body, .. } = chunk();
+        let (bytes, length) = (head.encode(), body.len() as u64);
+        for end in 0..bytes.len() {
+            assert_eq!(ChunkHead::decode(&bytes[..end], length), None, "cut off at {end}");
         }
-        columns
-    }
-
-    fn from_columns(columns: &Columns, rows: usize) -> Option<Self> {
-        let all = |values: Values| values.into_iter().collect::<Option<Vec<i64>>>();
-        let times = all(columns.values(0, rows)?)?;
-        let covered = columns.values(1, rows)?.into_iter().zip(differences(&times));
-        let covered = covered
-            .map(|(kept, gap)| kept.map_or(0, |kept| kept.wrapping_add(gap) as u64))
-            .collect();
-        let rows = match columns.values(2, rows) {
-            Some(rows) => all(rows)?.into_iter().map(|rows| rows as u64).collect(),
-            None => Vec::new(),
+        assert_eq!(ChunkHead::decode(&bytes, length - 1), None, "a body that is too short");
+        let decoded = |head: ChunkHead| ChunkHead::decode(&head.encode(), length);
+        let of_tier = |tier| ChunkHead { tier, ..head.clone() };
+        assert!(decoded(of_tier(2)).is_some());
+        assert_eq!(decoded(of_tier(3)), None);
+        let to = |last_seq| ChunkHead { last_seq, ..head.clone() };
+        assert!(decoded(to(u64::MAX - 1)).is_some());
+        assert_eq!(decoded(to(u64::MAX)), None);
+        let of_rows = |rows| {
+            let mut head = head.clone();
+            head.groups[0].rows = rows;
+            decoded(head)
         };
-        Some(Self { times, covered, rows })
-    }
-}
-
-/// From each to the one before; for the first, as for the second.
-fn differences(times: &[i64]) -> Vec<i64> {
-    let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
-    gaps.insert(0, gaps.first().copied().unwrap_or_default());
-    gaps
-}
-
-/// A frame, opened: its columns are decoded one by one.
-#[derive(Debug)]
-pub(crate) struct Columns {
-    bytes: Vec<u8>,
-    /// Where each column ends; the first begins at `start`.
-    ends: Vec<usize>,
-    start: usize,
-}
-
-impl Columns {
-    fn new(bytes: Vec<u8>) -> Option<Self> {
-        let mut input = Input(&bytes);
-        let count = input.length().filter(|count| *count <= MAX_COLUMNS)?;
-        let mut lengths = Vec::with_capacity(count);
-        for _ in 0..count {
-            lengths.push(input.length()?);
-        }
-        let start = bytes.len() - input.0.len();
-        let mut end = start;
-        let mut ends = Vec::with_capacity(count);
-        for length in lengths {
-            end = end.checked_add(length).filter(|end| *end <= bytes.len())?;
-            ends.push(end);
-        }
-        Some(Self { bytes, ends, start })
+        assert!(of_rows(MAX_ROWS).is_some());
+        assert_eq!(of_rows(MAX_ROWS + 1), None);
     }
 
-    /// How many columns there are.
-    pub(crate) fn count(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// A column. None when there is no such column or it makes no sense.
-    pub(crate) fn column(&self, index: usize, rows: usize) -> Option<Column> {
-        let end = *self.ends.get(index)?;
-        let start = match index.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => self.start,
-        };
-        Column::decode(self.bytes.get(start..end)?, rows)
-    }
-
-    /// As [`Columns::column`], with a value for each row.
-    pub(crate) fn values(&self, index: usize, rows: usize) -> Option<Values> {
-        Some(self.column(index, rows)?.into_values(rows))
-    }
-}
-
-/// Where a chunk's body is.
-pub(crate) enum Body<'a> {
-    Memory(&'a [u8]),
-    File { file: &'a dyn Source, offset: u64 },
-}
-
-/// A frame whose checksum is wrong.
-pub(crate) struct DamagedFrame<'a> {
-    pub(crate) group: &'a GroupHead,
-    /// Whose columns these were. None for the times of the rows.
-    pub(crate) page: Option<PageId>,
-    /// In the body.
-    pub(crate) offset: u64,
-    pub(crate) length: usize,
-}
-
-/// Opens frames. Keeps zstd's memory, and that of what was read.
-pub(crate) struct Opener {
-    decompressor: Decompressor<'static>,
-    read: Vec<u8>,
-}
-
-impl Opener {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { decompressor: Decompressor::new()?, read: Vec::new() })
-    }
-
-    /// The axis of a group. None when it is damaged.
-    pub(crate) fn axis(&mut self, body: &Body<'_>, group: &GroupHead) -> io::Result<Option<Axis>> {
-        let columns = self.open(body, group.axis)?;
-        Ok(columns.and_then(|columns| Axis::from_columns(&columns, group.rows)))
-    }
-
-    /// The columns of a page. None when it is damaged.
-    pub(crate) fn page(
-        &mut self,
-        body: &Body<'_>,
-        group: &GroupHead,
-        page: usize,
-    ) -> io::Result<Option<Columns>> {
-        match group.pages.get(page) {
-            Some((_, frame)) => self.open(body, *frame),
-            None => Ok(None),
-        }
-    }
-
-    /// How many frames of a chunk are damaged.
-    pub(crate) fn verify(&mut self, body: &Body<'_>, head: &ChunkHead) -> io::Result<u64> {
-        let mut damaged = 0;
-        self.each_damaged(body, head, &mut |_| damaged += 1)?;
-        Ok(damaged)
-    }
-
-    /// Shows every frame of a chunk that is damaged, and returns how many there are in all.
-    pub(crate) fn each_damaged(
-        &mut self,
-        body: &Body<'_>,
-        head: &ChunkHead,
-        each: &mut dyn FnMut(DamagedFrame<'_>),
-    ) -> io::Result<u64> {
-        let mut frames = 0;
+    #[test]
+    fn frames_follow_each_other_to_the_end_of_the_body() {
+        let Chunk { head, body, .. } = chunk();
+        let mut end = 0;
+        let mut compressed = Vec::new();
         for group in &head.groups {
-            let mut look = |frame: Frame, page, sound: bool| {
-                frames += 1;
-                if !sound {
-                    each(DamagedFrame { group, page, offset: frame.offset, length: frame.length });
-                }
-            };
-            look(group.axis, None, self.axis(body, group)?.is_some());
-            for (number, (id, frame)) in group.pages.iter().enumerate() {
-                look(*frame, Some(*id), self.page(body, group, number)?.is_some());
+            for (offset, length) in [group.axis_extent(), group.page_extent(0).unwrap()] {
+                assert_eq!(offset, end);
+                compressed.push(body[offset as usize] == ZSTD);
+                end += length;
             }
+            assert_eq!(group.page_extent(1), None);
         }
-        Ok(frames)
+        assert_eq!(end, body.len() as u64);
+        // Neither three times nor noise are worth it.
+        assert_eq!(compressed, [true, true, false, false]);
     }
 
-    fn open(&mut self, body: &Body<'_>, frame: Frame) -> io::Result<Option<Columns>> {
-        let mut read = std::mem::take(&mut self.read);
-        let bytes = match body {
-            Body::Memory(bytes) => {
-                let start = frame.offset as usize;
-                bytes.get(start..start.saturating_add(frame.length)).unwrap_or_default()
-            }
-            Body::File { file, offset } => {
-                read.resize(frame.length, 0);
-                if unless_broken(file.read_at(&mut read, offset.saturating_add(frame.offset)))?
-                    .is_none()
-                {
-                    return Ok(None);
-                }
-                &read
-            }
-        };
-        let columns = self.unpack(bytes, frame.checksum);
-        self.read = read;
-        Ok(columns)
-    }
-
-    fn unpack(&mut self, bytes: &[u8], checksum: u32) -> Option<Columns> {
-        if !is_sound(crc32fast::hash(bytes), checksum) {
-            return None;
-        }
-        let mut input = Input(bytes);
-        match input.byte()? {
-            STORED => Columns::new(input.0.to_vec()),
-            ZSTD => {
-                let length = input.length().filter(|length| *length <= MAX_FRAME_BYTES)?;
-                Columns::new(self.decompressor.decompress(input.0, length).ok()?)
-            }
-            _ => None,
-        }
+    #[test]
+    fn a_chunk_with_other_numbers_is_the_same_chunk() {
+        let (chunk, other) = (chunk(), chunk().renumbered(5));
+        assert_eq!((other.head.first_seq, other.head.last_seq), (15, 314));
+        assert_eq!((&other.head.groups, &other.body), (&chunk.head.groups, &chunk.body));
+        assert_eq!((&other.pages, other.rows()), (&chunk.pages, 300));
     }
 }

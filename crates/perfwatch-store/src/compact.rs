@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::backup::{COPY_BYTES, Opened, Place, copy, distinct};
-use crate::chunk::{BLOCK_LEVEL, Body, COMMIT_LEVEL, Chunk, ChunkBuilder, Opener};
+use crate::chunk::{BLOCK_LEVEL, COMMIT_LEVEL, Chunk, ChunkBuilder};
 use crate::disk::{Directory, Disk};
 use crate::error::{Error, Result};
-use crate::file::{FileKind, FileName, Output, TIERS};
+use crate::file::{FileKind, FileName, TIERS};
+use crate::opener::{Body, Opener};
+use crate::output::Output;
 use crate::recent::Recent;
 use crate::recover::recover;
 use crate::retention::Options;
@@ -169,7 +171,7 @@ fn runs(
 }
 
 /// How much of a chunk cannot be read.
-fn damage(file: &Opened, meta: &crate::file::Meta, opener: &mut Opener) -> std::io::Result<u64> {
+fn damage(file: &Opened, meta: &crate::index::Meta, opener: &mut Opener) -> std::io::Result<u64> {
     let Some((head, offset)) = meta.head(&*file.file)? else { return Ok(1) };
     let mut damaged = opener.verify(&Body::File { file: &*file.file, offset }, &head)?;
     for id in head.groups.iter().flat_map(|group| group.pages()) {
@@ -215,7 +217,7 @@ fn write(
 /// A chunk of what can be read of one. None when that is nothing.
 fn salvage(
     file: &Opened,
-    meta: &crate::file::Meta,
+    meta: &crate::index::Meta,
     opener: &mut Opener,
 ) -> std::io::Result<Option<Chunk>> {
     let Some((head, offset)) = meta.head(&*file.file)? else { return Ok(None) };
@@ -253,7 +255,7 @@ mod tests {
     use crate::disk::{Sink, Source};
     use crate::layout::{Kind, Layout, Series};
     use crate::reader::Reader;
-    use crate::recent::{GroupRow, Row};
+    use crate::row::{GroupRow, Row};
     use crate::store::Store;
 
     const SECOND: i64 = 1_000_000_000;

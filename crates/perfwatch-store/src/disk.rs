@@ -47,7 +47,7 @@ pub trait Disk: Send + Sync + Debug {
 }
 
 /// A file that is read.
-pub trait Source: Send + Debug {
+pub trait Source: Send + Sync + Debug {
     /// Its length now.
     fn length(&self) -> io::Result<u64>;
     /// Fills the buffer from this offset. Fails with `UnexpectedEof` when there is not so much.

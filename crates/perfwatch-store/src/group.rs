@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::chunk::{Axis, Body, Columns, GroupHead, Opener};
+use crate::axis::Axis;
+use crate::chunk::GroupHead;
 use crate::column::Values;
 use crate::layout::{Kind, Page};
+use crate::opener::{Body, Columns, Opener};
 use crate::summary::{Summary, Term, each_ratio, each_row, from_columns, rollup_columns};
 
 /// Most values of a group. A block of 1,440 rows of 32,768 series has a third of it; more is damage, or made to do harm.

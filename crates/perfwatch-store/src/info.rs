@@ -5,10 +5,10 @@ use std::io;
 
 use crate::backup::{Opened, distinct};
 use crate::check::is_set_aside;
-use crate::chunk::{Body, Opener};
 use crate::error::{Error, Result};
 use crate::file::{FileKind, TIERS};
 use crate::layout::{Kind, PageId, Series};
+use crate::opener::{Body, Opener};
 use crate::reader::Reader;
 
 /// How much there is.

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::chunk::{Axis, BLOCK_LEVEL, Body, Chunk, ChunkBuilder, GroupHead, Opener, ROLLUP_LEVEL};
+use crate::axis::Axis;
+use crate::chunk::{BLOCK_LEVEL, Chunk, ChunkBuilder, GroupHead, ROLLUP_LEVEL};
 use crate::column::Values;
 use crate::file::TIERS;
 use crate::group::{Group, Place};
 use crate::layout::{LARGE_PAGE, Page, SMALL_PAGE, Series, paged};
+use crate::opener::{Body, Opener};
 use crate::summary::{Summary, to_columns};
 
 /// One chunk with the rows of all of these, which are of one tier and in order. It has every series that one of them

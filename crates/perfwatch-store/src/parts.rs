@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use crate::chunk::{Body, Chunk, ChunkHead};
+use crate::chunk::{Chunk, ChunkHead};
 use crate::disk::{Disk, Source};
-use crate::file::{FileIndex, FileKind, FileName, Meta};
+use crate::file::{FileKind, FileName};
+use crate::index::{FileIndex, Meta};
 use crate::layout::Page;
+use crate::opener::Body;
 use crate::plan::Plan;
 use crate::reader::Reader;
 
@@ -23,6 +25,24 @@ pub(crate) type Files = BTreeMap<FileName, Arc<FileIndex>>;
 pub(crate) enum Part {
     File(FileName, Meta),
     Memory(Arc<Chunk>),
+}
+
+impl Part {
+    /// Numbers of the first and the last raw row that it stands for.
+    pub(crate) fn seqs(&self) -> (u64, u64) {
+        match self {
+            Self::File(_, meta) => (meta.first_seq, meta.last_seq),
+            Self::Memory(chunk) => (chunk.head.first_seq, chunk.head.last_seq),
+        }
+    }
+
+    /// Which file it is in, for messages.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File(name, _) => name.to_string(),
+            Self::Memory(_) => "memory".to_owned(),
+        }
+    }
 }
 
 /// Every chunk of a tier in the files.
@@ -98,12 +118,9 @@ impl OpenPart {
         }
     }
 
-    /// Which file it is in, for messages.
+    /// As [`Part::name`].
     pub(crate) fn name(&self) -> String {
-        match &self.part {
-            Part::File(name, _) => name.to_string(),
-            Part::Memory(_) => "memory".to_owned(),
-        }
+        self.part.name()
     }
 }
 

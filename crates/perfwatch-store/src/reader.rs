@@ -13,15 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use crate::answer::{Answer, Query, answer};
 use crate::backup::Bundle;
-use crate::chunk::{Chunk, Opener};
+use crate::chunk::Chunk;
 use crate::disk::{Directory, Disk, Source};
 use crate::error::{Error, Result};
 use crate::event::{Event, each_event};
-use crate::file::{FileIndex, FileKind, FileName, TIERS};
-use crate::group::Group;
-use crate::layout::{Kind, Page, PageId, Series};
-use crate::parts::{Files, Part, Sources, choose, chunks_of};
-use crate::plan::Plan;
+use crate::file::{FileKind, FileName, TIERS};
+use crate::index::FileIndex;
+use crate::layout::{Page, PageId, Series};
+use crate::parts::{Files, chunks_of};
 use crate::recent::Recent;
 use crate::record::FILE_HEADER_BYTES;
 use crate::store::SharedDisk;
@@ -90,58 +89,6 @@ impl Reader {
         mut select: impl FnMut(&str, &Series) -> bool,
     ) -> Result<Answer> {
         self.attempt(|files, disk, memory| answer(self, query, &mut select, (files, disk), memory))
-    }
-
-    /// Shows every raw row of a range, group by group, in the order in which they were taken in.
-    pub fn rows(
-        &self,
-        (from, to): (i64, i64),
-        mut each: impl FnMut(&RawGroup<'_>) -> io::Result<()>,
-    ) -> Result<()> {
-        let plan = Plan { from, step: 1, points: u64::MAX, tier: 0, to };
-        let reading = || Error::io("reading", "the store");
-        let mut opener = Opener::new().map_err(reading())?;
-        for attempt in 1.. {
-            let memory = self.memory()?;
-            let (files, disk) = self.files()?;
-            let parts = choose(&plan, &files, &memory);
-            let mut sources = Sources::new(disk.as_deref(), &files);
-            // Open, a file stays readable though it goes.
-            match sources.open_files(&parts).map_err(reading()) {
-                Err(error) if error.is_gone() && attempt < ATTEMPTS => continue,
-                other => other?,
-            }
-            return self.show_rows(parts, &mut sources, &mut opener, (from, to), &mut each);
-        }
-        Ok(())
-    }
-
-    fn show_rows(
-        &self,
-        parts: Vec<Part>,
-        sources: &mut Sources<'_>,
-        opener: &mut Opener,
-        (from, to): (i64, i64),
-        each: &mut impl FnMut(&RawGroup<'_>) -> io::Result<()>,
-    ) -> Result<()> {
-        let reading = || Error::io("reading", "the store");
-        for part in parts {
-            let opened = sources.open(self, vec![part], |_, _| true).map_err(reading())?;
-            for part in &opened {
-                let (Some(head), Some(body)) = (part.head(), part.body(sources)) else { continue };
-                let mut lists = part.lists.iter();
-                for group in &head.groups {
-                    let pages = lists.by_ref().take(group.pages().count()).cloned().collect();
-                    let name = &group.name;
-                    let group = Group::open(head.tier, group, &body, pages, opener);
-                    if let Some(mut group) = group.map_err(reading())? {
-                        RawGroup::show(&mut group, name, (from, to), opener, each)
-                            .map_err(Error::io("exporting", part.name()))?;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Events of a range, oldest first.
@@ -262,7 +209,7 @@ impl Reader {
     }
 
     /// Chunks in memory: none in a process that does not write.
-    fn memory(&self) -> Result<Vec<Arc<Chunk>>> {
+    pub(crate) fn memory(&self) -> Result<Vec<Arc<Chunk>>> {
         match &self.recent {
             Some(recent) => recent.chunks().map_err(Error::io("reading", "memory")),
             None => Ok(Vec::new()),
@@ -292,56 +239,6 @@ impl Reader {
         }
         pages.insert(id, Arc::clone(&page));
         Ok(Some(page))
-    }
-}
-
-/// Raw rows of one group of one chunk.
-#[derive(Debug)]
-pub struct RawGroup<'a> {
-    /// The group's name.
-    pub group: &'a str,
-    /// Time of each row.
-    pub times: &'a [i64],
-    /// What each row covers, as [`crate::GroupRow::covered`].
-    pub covered: &'a [u64],
-    /// Every series with its values, one for each row. Ratios have none.
-    pub series: Vec<(Series, Vec<Option<i64>>)>,
-}
-
-impl RawGroup<'_> {
-    fn show(
-        group: &mut Group<'_>,
-        name: &str,
-        (from, to): (i64, i64),
-        opener: &mut Opener,
-        each: &mut impl FnMut(&RawGroup<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let within: Vec<bool> =
-            group.axis.times.iter().map(|time| (from..to).contains(time)).collect();
-        let lead = usize::from(group.lead());
-        let mut series = Vec::new();
-        for (number, page) in group.pages.clone().into_iter().enumerate() {
-            for (position, one) in page.iter().flat_map(|page| page.series.iter().enumerate()) {
-                let values = group.values((number, position), opener)?;
-                let values = values.unwrap_or_else(|| vec![None; within.len() + lead]);
-                let rows = values.into_iter().skip(lead).zip(&within);
-                // A ratio's are marks.
-                let has_values = !matches!(one.kind, Kind::Ratio { .. });
-                let value = |value: Option<i64>| value.filter(|_| has_values);
-                let values =
-                    rows.filter_map(|(one, within)| within.then_some(value(one))).collect();
-                series.push((one.clone(), values));
-            }
-        }
-        fn kept<T: Copy>(all: &[T], within: &[bool]) -> Vec<T> {
-            all.iter().zip(within).filter_map(|(one, within)| within.then_some(*one)).collect()
-        }
-        let (times, covered) =
-            (kept(&group.axis.times, &within), kept(&group.axis.covered, &within));
-        if times.is_empty() {
-            return Ok(());
-        }
-        each(&RawGroup { group: name, times: &times, covered: &covered, series })
     }
 }
 

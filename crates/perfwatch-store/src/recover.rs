@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use crate::chunk::{Body, Chunk, Opener};
+use crate::chunk::Chunk;
 use crate::disk::{Disk, Source};
 use crate::error::{Error, Result};
-use crate::file::{FileIndex, FileKind, FileName, Meta, Output, TIERS};
+use crate::file::{FileKind, FileName, TIERS};
+use crate::index::{FileIndex, Meta};
+use crate::opener::{Body, Opener};
+use crate::output::Output;
 use crate::recent::{Adopted, Recent};
 use crate::record::{FILE_HEADER_BYTES, FORMAT};
 use crate::retention::{Limits, Options, Segment};
@@ -253,8 +256,8 @@ mod tests {
     use std::time::Duration;
 
     use crate::layout::{Kind, Layout, Series};
-    use crate::recent::{GroupRow, Row};
     use crate::retention::Options;
+    use crate::row::{GroupRow, Row};
     use crate::store::Store;
 
     #[test]

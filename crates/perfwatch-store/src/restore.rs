@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::backup::{Copied, Opened, copy, distinct, events, pieces};
 use crate::disk::{Directory, Disk};
 use crate::error::{Error, Result};
-use crate::file::{FileKind, FileName, Output, TIERS};
+use crate::file::{FileKind, FileName, TIERS};
+use crate::output::Output;
 use crate::reader::Reader;
 use crate::retention::{Limits, Options};
 use crate::writer::{EVENT_FILE_BYTES, SHORT_BLOCK_ROWS};
@@ -68,7 +69,7 @@ impl Restoring<'_> {
         let reached = distinct(self.files, 1).last().map_or(0, |(_, meta)| meta.last_seq);
         for tier in 0..TIERS.len() as u8 {
             let chunks = distinct(self.files, tier);
-            let is_open = |(_, meta): &&(usize, crate::file::Meta)| {
+            let is_open = |(_, meta): &&(usize, crate::index::Meta)| {
                 tier == 0 && meta.first_seq > reached && meta.rows < SHORT_BLOCK_ROWS as u64
             };
             let open = chunks.iter().rev().take_while(is_open).count();
@@ -131,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::layout::{Kind, Layout, Series};
-    use crate::recent::{GroupRow, Row};
+    use crate::row::{GroupRow, Row};
     use crate::store::Store;
 
     const PATIENCE: Duration = Duration::from_secs(60);

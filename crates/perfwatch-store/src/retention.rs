@@ -7,7 +7,9 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::file::{FileIndex, FileName, Output, TIERS};
+use crate::file::{FileName, TIERS};
+use crate::index::FileIndex;
+use crate::output::Output;
 use crate::writer::Writer;
 
 /// A segment holds this part of what its tier keeps, by time.

@@ -1,15 +1,17 @@
-//! Every raw row that is committed, chunk by chunk, in the order in which they were taken in.
+//! Every raw row, chunk by chunk, in the order in which they were taken in.
 
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::backup::{Opened, Place, distinct};
-use crate::chunk::{Body, GroupHead, Opener};
+use crate::chunk::GroupHead;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::layout::{Kind, Page, Series};
-use crate::reader::Reader;
+use crate::opener::{Body, Opener};
+use crate::parts::{Part, Sources, choose};
+use crate::plan::Plan;
+use crate::reader::{ATTEMPTS, Reader};
 
 /// Raw rows that were taken in one after the other.
 #[derive(Debug)]
@@ -35,56 +37,78 @@ pub struct GroupRows {
 
 impl Reader {
     /// Shows every chunk that has rows of a range, with all of its rows, and of them the series that `select` accepts.
-    /// Sees what is committed, at one moment. Returns how much could not be read.
+    /// Sees what is committed, and in the process that writes what is in memory too, at one moment. Returns how much could
+    /// not be read.
     pub fn chunks(
         &self,
         (from, to): (i64, i64),
         mut select: impl FnMut(&Series) -> bool,
         mut each: impl FnMut(RawChunk) -> ControlFlow<()>,
     ) -> Result<u64> {
-        let disk = self.disk()?;
-        let files = Opened::all(&*disk)?;
-        let mut opener = Opener::new().map_err(Error::io("reading", disk.path()))?;
-        let (mut damaged, mut expected) = (0, None);
-        for place in distinct(&files, 0) {
-            let (number, meta) = place;
-            if meta.min_time >= to || meta.max_time < from {
-                continue;
-            }
-            let name = files.get(number).map(|file| file.name.to_string()).unwrap_or_default();
-            let groups = read(&files, place, &mut opener, &mut select, &mut damaged)
-                .map_err(Error::io("reading", disk.path_of(&name)))?;
-            let continues = expected == Some(meta.first_seq);
-            expected = meta.last_seq.checked_add(1).filter(|_| !groups.is_empty());
-            if each(RawChunk { continues, groups }).is_break() {
-                break;
+        let plan = Plan { from, step: 1, points: u64::MAX, tier: 0, to };
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
+            // Before the files: what goes from memory meanwhile is in them by then.
+            let memory = self.memory()?;
+            let (files, disk) = self.files()?;
+            let parts = choose(&plan, &files, &memory);
+            let mut sources = Sources::new(disk.as_deref(), &files);
+            // Open, a file stays readable though it goes.
+            match sources.open_files(&parts).map_err(Error::io("reading", "the history")) {
+                Err(error) if error.is_gone() && left > 0 => {}
+                opened => {
+                    opened?;
+                    return show(self, &mut sources, parts, &mut select, &mut each);
+                }
             }
         }
-        Ok(damaged)
     }
 }
 
+fn show(
+    reader: &Reader,
+    sources: &mut Sources<'_>,
+    parts: Vec<Part>,
+    select: &mut dyn FnMut(&Series) -> bool,
+    each: &mut dyn FnMut(RawChunk) -> ControlFlow<()>,
+) -> Result<u64> {
+    let mut opener = Opener::new().map_err(Error::io("reading", "the history"))?;
+    let (mut damaged, mut expected) = (0, None);
+    for part in parts {
+        let (first, last) = part.seqs();
+        let doing = Error::io("reading", part.name());
+        let groups =
+            read(reader, sources, part, &mut opener, select, &mut damaged).map_err(doing)?;
+        let continues = expected == Some(first);
+        expected = last.checked_add(1).filter(|_| !groups.is_empty());
+        if each(RawChunk { continues, groups }).is_break() {
+            break;
+        }
+    }
+    Ok(damaged)
+}
+
 fn read(
-    files: &[Opened],
-    (number, meta): Place,
+    reader: &Reader,
+    sources: &mut Sources<'_>,
+    part: Part,
     opener: &mut Opener,
     select: &mut dyn FnMut(&Series) -> bool,
     damaged: &mut u64,
 ) -> io::Result<Vec<GroupRows>> {
     let mut groups = Vec::new();
-    let Some(file) = files.get(number) else { return Ok(groups) };
-    let Some((head, offset)) = meta.head(&*file.file)? else {
+    let is_wanted = |_: &Arc<str>, page: &Page| page.series.iter().any(&mut *select);
+    let opened = sources.open(reader, vec![part], is_wanted)?;
+    let Some((part, head)) = opened.first().and_then(|part| Some((part, part.head()?))) else {
         *damaged += 1;
         return Ok(groups);
     };
-    let body = Body::File { file: &*file.file, offset };
+    let Some(body) = part.body(sources) else { return Ok(groups) };
+    let mut lists = part.lists.iter();
     for group in &head.groups {
-        let mut pages = Vec::new();
-        for id in group.pages() {
-            let page = file.index.page(&*file.file, id)?.map(Arc::new);
-            *damaged += u64::from(page.is_none());
-            pages.push(page);
-        }
+        let pages: Vec<_> = lists.by_ref().take(group.pages().count()).cloned().collect();
+        *damaged += pages.iter().filter(|page| page.is_none()).count() as u64;
         match raw_group(group, &body, &pages, opener, select, damaged)? {
             Some(group) => groups.push(group),
             None => *damaged += 1,

@@ -10,9 +10,10 @@ use crate::disk::{Directory, Disk};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::reader::Reader;
-use crate::recent::{Health, Recent, Row};
+use crate::recent::{Health, Recent};
 use crate::recover::{Found, recover};
 use crate::retention::Options;
+use crate::row::Row;
 
 /// How long after a failed attempt to open the directory the next one is made.
 const RETRY: Duration = Duration::from_secs(2);

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use crate::chunk::{Axis, Columns};
+use crate::axis::Axis;
 use crate::column::{Column, Values};
 use crate::layout::Kind;
+use crate::opener::Columns;
 
 /// A fall of a 32-bit counter is a wrap when it grew by less than this across 2^32, else a reset.
 const WRAP_WINDOW: u64 = 1 << 28;

@@ -15,11 +15,14 @@ use crate::chunk::Chunk;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::file::{FileIndex, FileKind, FileName, Output, TIERS};
+use crate::file::{FileKind, FileName, TIERS};
+use crate::index::FileIndex;
 use crate::join::{join, roll_up};
-use crate::recent::{Recent, bucket};
+use crate::output::Output;
+use crate::recent::Recent;
 use crate::record::FILE_HEADER_BYTES;
 use crate::retention::{Limits, Options, Segment};
+use crate::row::bucket;
 
 /// Rows that make a block. 720 is an hour at 5 s and a fifth of one at 1 s, so that blocks end with hours.
 const BLOCK_ROWS: usize = 720;

@@ -85,6 +85,9 @@ impl Finding {
                 clauses.push(clause);
             }
             first = first.or(Some((one, value)));
+            if evidence.iter().any(|known: &Evidence| known.select == one.series.select) {
+                continue;
+            }
             evidence.push(Evidence {
                 select: one.series.select.clone(),
                 from_ms,
@@ -96,7 +99,10 @@ impl Finding {
         }
         let value = first.map(|(_, value)| value);
         let down = first.is_some_and(|(one, _)| matches!(one.signal.test, Test::Below { .. }));
-        let mut severity = match rule.critical.zip(value) {
+        let is_first = first
+            .zip(rule.signals.first())
+            .is_some_and(|((one, _), signal)| std::ptr::eq(one.signal, signal));
+        let mut severity = match rule.critical.zip(value.filter(|_| is_first)) {
             Some((critical, value)) if value >= critical => Severity::Critical,
             _ => rule.severity,
         };

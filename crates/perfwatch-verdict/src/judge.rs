@@ -102,6 +102,17 @@ pub fn wants_usual(window: &Window) -> Vec<String> {
         .collect()
 }
 
+/// The series that have been past their thresholds for as long as is looked at. At most some hundreds.
+pub fn wants_longer(window: &Window) -> Vec<String> {
+    let mut wanted = BTreeSet::new();
+    for (rule, _, tracked) in candidates(window) {
+        if last_episode(rule, &tracked, window).is_some_and(|episode| !episode.begins) {
+            wanted.extend(tracked.iter().map(|one| one.series.select.clone()));
+        }
+    }
+    wanted.into_iter().take(MAX_WANTED).collect()
+}
+
 /// Why nothing can be said. None when something can.
 fn unsure(window: &Window) -> Option<String> {
     if window.step_ms > WINDOW_MS {
@@ -139,15 +150,31 @@ fn unsure(window: &Window) -> Option<String> {
 
 /// What the rules over series find.
 fn by_series(window: &Window) -> Vec<Finding> {
+    let longer = window.longer.as_deref().map(|longer| (longer, candidates(longer)));
     let found = candidates(window).into_iter().filter_map(|(rule, object, tracked)| {
         let episode: Episode = last_episode(rule, &tracked, window)?;
-        Some(Finding::of_series(rule, object, &tracked, episode, window))
+        let mut finding = Finding::of_series(rule, object, &tracked, episode, window);
+        if let Some((longer, all)) = longer.as_ref().filter(|_| !finding.begins) {
+            let is_it = |(other, object, _): &&Candidate<'_>| {
+                other.name == rule.name && *object == finding.object
+            };
+            let episode =
+                all.iter().find(is_it).and_then(|(_, _, all)| last_episode(rule, all, longer));
+            if let Some(episode) = episode.filter(|one| longer.begin_ms(one.from) < finding.from_ms)
+            {
+                (finding.from_ms, finding.begins) = (longer.begin_ms(episode.from), episode.begins);
+            }
+        }
+        Some(finding)
     });
     found.collect()
 }
 
+/// A rule, the object that it may be about, and the series that are there.
+type Candidate<'a> = (&'static Rule, Option<String>, Vec<Tracked<'a>>);
+
 /// Every rule on every object that it may be about, with the series that are there.
-fn candidates(window: &Window) -> Vec<(&'static Rule, Option<String>, Vec<Tracked<'_>>)> {
+fn candidates(window: &Window) -> Vec<Candidate<'_>> {
     let mut by_id: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
     for series in &window.series {
         by_id.entry(series.id.as_str()).or_default().push(series);

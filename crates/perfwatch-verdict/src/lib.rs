@@ -25,11 +25,11 @@ mod window;
 mod words;
 
 pub use document::document;
-pub use judge::{judge, wants_usual};
+pub use judge::{judge, wants_longer, wants_usual};
 pub use rule::{Reading, Role, Rule, Signal, Test};
 pub use rules::{ids, rules};
 pub use sentence::{Band, Evidence, Kind, MAX_SENTENCES, Resource, Sentence, Severity, Verdict};
 pub use window::{
-    EVENTS_MS, Event, Happening, LOOKBACK_MS, LOOKBACK_STEPS, Series, Trend, Usual, WINDOW_MS,
-    Window,
+    EVENTS_MS, Event, Happening, LONGER_MS, LONGER_STEP_MS, LOOKBACK_MS, LOOKBACK_STEPS, Series,
+    Trend, Usual, WINDOW_MS, Window,
 };

@@ -9,6 +9,12 @@ pub const LOOKBACK_MS: i64 = 1_800_000;
 /// Steps that those are looked at in, where the history is that fine: ten seconds each.
 pub const LOOKBACK_STEPS: u64 = 180;
 
+/// So much before is looked at in coarse steps, in milliseconds, to know since when what has gone on for so long does.
+pub const LONGER_MS: i64 = 86_400_000;
+
+/// Length of those steps, in milliseconds.
+pub const LONGER_STEP_MS: i64 = 300_000;
+
 /// How far back events are looked at, in milliseconds: what hangs was told of when it began.
 pub const EVENTS_MS: i64 = 7 * 86_400_000;
 
@@ -31,6 +37,8 @@ pub struct Window {
     pub events: Vec<Event>,
     /// How full file systems were over the last days.
     pub trends: Vec<Trend>,
+    /// The last [`LONGER_MS`] of what [`crate::wants_longer`] named. None when that was nothing.
+    pub longer: Option<Box<Self>>,
 }
 
 impl Window {

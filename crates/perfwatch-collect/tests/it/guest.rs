@@ -26,7 +26,9 @@ pub(crate) fn results() -> Option<&'static BTreeMap<String, Vec<Value>>> {
         LazyLock::new(|| match prepare() {
             Ok(machine) => Some(machine.run()),
             Err(why) => {
-                eprintln!("SKIPPED: counters of a real PMU, in a virtual machine: {why}");
+                eprintln!(
+                    "SKIPPED: counters of a real PMU and waiting, in a virtual machine: {why}"
+                );
                 None
             }
         });

@@ -14,3 +14,4 @@ mod meters;
 mod perf;
 mod perf_live;
 mod pmu;
+mod waits;

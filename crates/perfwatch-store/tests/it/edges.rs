@@ -10,6 +10,7 @@ use perfwatch_store::{
 use crate::load::{BEGIN, Load, SECOND, series};
 use crate::model::{PATIENCE, eager, numbers};
 use crate::sim::{EIO, Op, SimDisk};
+use crate::truth::each_group;
 
 fn open(disk: &SimDisk) -> Store {
     Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap()
@@ -119,14 +120,13 @@ fn rows_are_read_while_hot_files_become_a_block() {
         assert!(store.flush(PATIENCE));
     }
     let mut went_on = false;
-    let read = store.reader().rows((i64::MIN, i64::MAX), |_| {
+    let read = each_group(store.reader(), |_| {
         if !std::mem::replace(&mut went_on, true) {
             (0..1500).for_each(|_| append(&store, &mut load));
             assert!(store.flush(PATIENCE));
         }
-        Ok(())
     });
-    read.unwrap();
+    assert_eq!(read.unwrap(), 0);
     assert_eq!(numbers(store.reader()).len(), 1560);
 }
 
@@ -177,11 +177,10 @@ fn rows_whose_list_of_series_is_damaged_are_joined_with_that_of_another_file() {
     append_until(&store, 2000);
     assert!(store.close(PATIENCE));
     let mut rows = 0;
-    let read = Reader::on(disk.arc()).rows((i64::MIN, i64::MAX), |group| {
+    let read = each_group(&Reader::on(disk.arc()), |group| {
         rows += group.series.iter().flat_map(|(_, values)| values).flatten().count();
-        Ok(())
     });
-    read.unwrap();
+    assert_eq!(read.unwrap(), 0);
     assert_eq!(rows, 2000);
 }
 

@@ -13,7 +13,7 @@ use perfwatch_store::{
 use crate::load::{BEGIN, SECOND, series};
 use crate::model::{PATIENCE, eager};
 use crate::sim::SimDisk;
-use crate::truth::Bucket;
+use crate::truth::{Bucket, each_group};
 
 const ROWS: i64 = 560;
 const EVERY: i64 = 30 * SECOND;
@@ -26,21 +26,19 @@ fn golden(format: u32) -> PathBuf {
 /// Everything a store says.
 fn listing(reader: &Reader) -> String {
     let mut out = String::new();
-    reader
-        .rows((i64::MIN, i64::MAX), |group| {
-            for (index, time) in group.times.iter().enumerate() {
-                write!(out, "{} {time} {}", group.group, group.covered[index]).unwrap();
-                for (series, values) in &group.series {
-                    match values[index] {
-                        Some(value) => write!(out, " {}={value}", series.name).unwrap(),
-                        None => write!(out, " {}", series.name).unwrap(),
-                    }
+    let read = each_group(reader, |group| {
+        for (index, time) in group.times.iter().enumerate() {
+            write!(out, "{} {time} {}", group.group, group.covered[index]).unwrap();
+            for (series, values) in &group.series {
+                match values[index] {
+                    Some(value) => write!(out, " {}={value}", series.name).unwrap(),
+                    None => write!(out, " {}", series.name).unwrap(),
                 }
-                out.push('\n');
             }
-            Ok(())
-        })
-        .unwrap();
+            out.push('\n');
+        }
+    });
+    assert_eq!(read.unwrap(), 0);
     for step in [600 * SECOND, 7200 * SECOND] {
         let (from, to) = (BEGIN, BEGIN + ROWS * EVERY);
         let query = Query { from, to, resolution: Resolution::Step(step) };

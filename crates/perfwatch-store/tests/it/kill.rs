@@ -12,6 +12,7 @@ use perfwatch_store::{GroupRow, Kind, Layout, Options, Reader, Row, Store};
 
 use crate::load::{BEGIN, SECOND, series};
 use crate::rng::Rng;
+use crate::truth::each_group;
 
 const KILLS: u64 = 1_000;
 const CHECK_EVERY: u64 = 50;
@@ -104,7 +105,7 @@ fn run_and_kill(directory: &Path, run: u64, after: Duration) -> u64 {
 fn check(directory: &Path, acknowledged: &BTreeMap<u64, u64>) -> usize {
     let mut rows = BTreeMap::new();
     let reader = Reader::open(directory).unwrap();
-    let read = reader.rows((i64::MIN, i64::MAX), |group| {
+    let read = each_group(&reader, |group| {
         let column = |name: &str| {
             let found = group.series.iter().find(|(series, _)| &*series.name == name);
             found.unwrap().1.clone()
@@ -115,9 +116,8 @@ fn check(directory: &Path, acknowledged: &BTreeMap<u64, u64>) -> usize {
             assert_eq!((*at, value), (time(number), Some(gauge(number))), "row {number}");
             assert!(rows.insert(number, ()).is_none(), "row {number} is there twice");
         }
-        Ok(())
     });
-    read.unwrap();
+    assert_eq!(read.unwrap(), 0);
     let mut known = 0;
     for (run, last) in acknowledged {
         let first = run * RUN_NUMBERS;

@@ -11,5 +11,6 @@ mod model;
 mod power;
 mod rng;
 mod rollup;
+mod sectors;
 mod sim;
 mod truth;

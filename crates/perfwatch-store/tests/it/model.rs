@@ -13,6 +13,7 @@ use perfwatch_store::{Error, Options, Query, Reader, Resolution, Series, Store};
 use crate::load::{Load, NUMBERS, SECOND};
 use crate::rng::Rng;
 use crate::sim::SimDisk;
+use crate::truth::each_group;
 
 const PROGRAMS: u64 = 1_000;
 
@@ -244,11 +245,10 @@ impl World {
 /// The numbers of the rows there are, in order.
 pub(crate) fn numbers(reader: &Reader) -> Vec<i64> {
     let mut numbers = Vec::new();
-    let all = reader.rows((i64::MIN, i64::MAX), |group| {
-        if group.group == NUMBERS {
+    let all = each_group(reader, |group| {
+        if &*group.group == NUMBERS {
             numbers.extend(group.series[0].1.iter().flatten());
         }
-        Ok(())
     });
     all.unwrap();
     numbers

@@ -51,3 +51,28 @@ fn a_bucket_of_a_rollup_is_the_sum_of_its_rows() {
     let answer = store.reader().query(&raw, |_, _| true).unwrap();
     load.truth.check(&answer, |_, _| true).unwrap();
 }
+
+/// So many rows that two threads work at it.
+#[test]
+fn a_long_question_is_answered_in_order_though_the_clock_was_set() {
+    let disk = SimDisk::new();
+    let store = Store::on(disk.arc(), eager(), |_, _| Vec::new()).unwrap();
+    let mut load = Load::new(11, 3).steady(60 * SECOND);
+    for number in 0..12_000 {
+        store.append(load.row());
+        if number % 700 == 0 {
+            load.step_clock();
+        }
+        if number % 500 == 0 {
+            assert!(store.flush(PATIENCE));
+        }
+    }
+    assert!(store.flush(PATIENCE));
+    let times = || load.truth.rows.iter().map(|row| row.time);
+    let (from, to) = (times().min().unwrap(), times().max().unwrap() + 1);
+    for step in [300 * SECOND, 1800 * SECOND, 86_400 * SECOND] {
+        let query = Query { from, to, resolution: Resolution::Step(step) };
+        let answer = store.reader().query(&query, |_, _| true).unwrap();
+        load.truth.check(&answer, |_, _| true).unwrap();
+    }
+}

@@ -1,10 +1,7 @@
 //! A disk in memory that loses power, fills up, fails and hangs when told to.
 //!
-//! Of every file it knows what is there and what would be after a power cut, in sectors of 512 bytes. A sync makes
-//! a file's sectors and its length last, `create` the file's name; of what was written since the last sync, a power cut
-//! leaves each sector new, old or zero, and any length between. Whether a file that was removed or renamed is back afterwards
-//! is left to chance, whatever was done later. A sync that fails writes some sectors and forgets that the others were
-//! to be written, as Linux does; some of those are forgotten in memory too.
+//! What a power cut leaves of a file is in `sectors.rs`. A sync makes a file's content last, `create` its name; whether one
+//! that was removed or renamed is back afterwards is left to chance, whatever was done later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,8 +13,7 @@ use std::time::{Duration, Instant};
 use perfwatch_store::disk::{Disk, Sink, Source};
 
 use crate::rng::Rng;
-
-const SECTOR: usize = 512;
+use crate::sectors::File;
 
 pub(crate) const ENOSPC: i32 = 28;
 pub(crate) const EIO: i32 = 5;
@@ -53,16 +49,6 @@ struct Shared {
     path: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-#[derive(Clone, Default)]
-struct File {
-    /// What is read.
-    now: Vec<u8>,
-    /// What is there after a power cut for certain.
-    durable: Vec<u8>,
-    /// Sectors that no sync will write any more.
-    forgotten: BTreeSet<usize>,
 }
 
 struct Rule {
@@ -124,75 +110,6 @@ impl Picture {
             }
         }
         SimDisk::holding(files)
-    }
-}
-
-impl File {
-    fn sectors(&self) -> usize {
-        self.now.len().max(self.durable.len()).div_ceil(SECTOR)
-    }
-
-    /// A sector of some content, zeros where there is none.
-    fn sector(content: &[u8], number: usize) -> [u8; SECTOR] {
-        let mut sector = [0; SECTOR];
-        let start = (number * SECTOR).min(content.len());
-        let part = &content[start..content.len().min(start + SECTOR)];
-        sector[..part.len()].copy_from_slice(part);
-        sector
-    }
-
-    fn put_sector(content: &mut [u8], number: usize, sector: &[u8; SECTOR]) {
-        let start = (number * SECTOR).min(content.len());
-        let end = content.len().min(start + SECTOR);
-        content[start..end].copy_from_slice(&sector[..end - start]);
-    }
-
-    fn after_power_cut(&self, rng: &mut Rng) -> Vec<u8> {
-        let (now, durable) = (self.now.len() as u64, self.durable.len() as u64);
-        let length = match rng.below(3) {
-            0 => now,
-            1 => durable,
-            _ => now.min(durable) + rng.below(now.abs_diff(durable) + 1),
-        };
-        let mut content = vec![0; length as usize];
-        for number in 0..self.sectors() {
-            let new = Self::sector(&self.now, number);
-            let old = Self::sector(&self.durable, number);
-            let lucky = !self.forgotten.contains(&number) && rng.one_in(2);
-            Self::put_sector(&mut content, number, if new == old || lucky { &new } else { &old });
-        }
-        content
-    }
-
-    fn sync(&mut self) {
-        self.durable.resize(self.now.len(), 0);
-        for number in 0..self.sectors() {
-            if !self.forgotten.contains(&number) {
-                let new = Self::sector(&self.now, number);
-                Self::put_sector(&mut self.durable, number, &new);
-            }
-        }
-    }
-
-    fn fail_to_sync(&mut self, rng: &mut Rng) {
-        let mut durable = self.durable.clone();
-        durable.resize(self.now.len(), 0);
-        for number in 0..self.sectors() {
-            let new = Self::sector(&self.now, number);
-            let old = Self::sector(&self.durable, number);
-            if new == old {
-                continue;
-            }
-            match rng.below(3) {
-                0 => Self::put_sector(&mut durable, number, &new),
-                1 => drop(self.forgotten.insert(number)),
-                _ => {
-                    self.forgotten.insert(number);
-                    Self::put_sector(&mut self.now, number, &old);
-                }
-            }
-        }
-        self.durable = durable;
     }
 }
 

@@ -2,10 +2,11 @@
 //! every bucket is added up anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use perfwatch_store::{Answer, GroupRow, Kind, Layout, Reader, Row, Series, Summary};
+use perfwatch_store::{Answer, GroupRow, GroupRows, Kind, Layout, Reader, Row, Series, Summary};
 
 /// A group's series, and the layout made of them.
 #[derive(Debug)]
@@ -106,6 +107,22 @@ impl Bucket {
             _ => Self { count, increments: 0, range, sum, covered, last: 0 },
         }
     }
+}
+
+/// Shows all raw rows there are, group by group. Returns how much could not be read.
+pub(crate) fn each_group(
+    reader: &Reader,
+    mut each: impl FnMut(&GroupRows),
+) -> perfwatch_store::Result<u64> {
+    let all = (i64::MIN, i64::MAX);
+    reader.chunks(
+        all,
+        |_| true,
+        |chunk| {
+            chunk.groups.iter().for_each(&mut each);
+            ControlFlow::Continue(())
+        },
+    )
 }
 
 /// What was worked out already, by what was asked.
@@ -223,16 +240,16 @@ impl Truth {
         let mut seen = BTreeSet::new();
         let mut whole: BTreeMap<i64, usize> = BTreeMap::new();
         let mut wrong = None;
-        let read = reader.rows((i64::MIN, i64::MAX), |group| {
+        let read = each_group(reader, |group| {
             let columns: HashMap<&Series, &Vec<Option<i64>>> =
                 group.series.iter().map(|(series, values)| (series, values)).collect();
             for (index, time) in group.times.iter().enumerate() {
                 let row = rows.get(time);
-                let Some(part) = row.and_then(|row| row.part(group.group)) else {
+                let Some(part) = row.and_then(|row| row.part(&group.group)) else {
                     wrong = Some(format!("{} at {time} was never taken in", group.group));
                     continue;
                 };
-                if !seen.insert((group.group.to_owned(), *time)) {
+                if !seen.insert((Arc::clone(&group.group), *time)) {
                     wrong = Some(format!("{} at {time} is there twice", group.group));
                 }
                 let value = |series: &Series| columns.get(series)?.get(index).copied().flatten();
@@ -253,7 +270,6 @@ impl Truth {
                     *whole.entry(*time).or_default() += 1;
                 }
             }
-            Ok(())
         });
         read.map_err(|error| error.to_string())?;
         let whole = whole.into_iter().filter(|(time, parts)| rows[time].parts.len() == *parts);

@@ -24,8 +24,8 @@ pub(crate) const RULES: &[Rule] = &[
         (Cpu, Saturation, Warning),
         "Control group {} is held back by its CPU quota",
         &[
-            must("cgroups.slices.throttled_percent", above(10.0, 5.0), "throttled for {} of the time"),
-            told("cgroups.slices.cpu_percent", "at {} of a CPU"),
+            must("cgroups.slices.throttled_percent", above(10.0, 5.0), "kept from {} of a CPU"),
+            told("cgroups.slices.cpu_percent", "using {}"),
         ],
         "cpu.stat's throttled_usec. Threads that are throttled for a tenth of the time miss every deadline shorter than the \
          quota's period (100 ms).",

@@ -39,13 +39,14 @@ pub(crate) const RULES: &[Rule] = &[
         &[
             must("disk.devices.utilization_percent", above(90.0, 70.0), "busy {} of the time"),
             must("disk.devices.queue_depth", above(2.0, 1.2), "{} requests in flight on average"),
-            if_there("pressure.resources.some_percent", above(10.0, 5.0), "something waits for I/O {} of the time")
+            one_of("pressure.resources.some_percent", above(10.0, 5.0), "something waits for I/O {} of the time")
                 .of("resource", "io"),
+            one_of("disk.devices.queue_depth", above(16.0, 8.0), ""),
             told("disk.devices.read_latency_ms", "a read takes {}"),
             told("disk.devices.write_latency_ms", "a write takes {}"),
         ],
         "USE method: saturation is the queue. Utilisation alone says little of what serves requests in parallel (NVMe, RAID), so it \
-         decides only together with requests that wait and tasks that wait for them.",
+         decides only together with requests that wait, and tasks that wait for them or a long queue: PSI does not see who waits for asynchronous I/O.",
     )
     .each("device")
     .hides(&["io-stalled", "disk-slow"]),

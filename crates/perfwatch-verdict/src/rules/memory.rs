@@ -1,6 +1,6 @@
 //! Memory: what waits for it, what was killed for it.
 
-use crate::rule::{Rule, above, absent, must, told};
+use crate::rule::{Rule, above, absent, must, one_of, told};
 use crate::sentence::Kind::{Errors, Saturation, Utilisation};
 use crate::sentence::Resource::Memory;
 use crate::sentence::Severity::{Critical, Warning};
@@ -27,14 +27,16 @@ pub(crate) const RULES: &[Rule] = &[
         (Memory, Saturation, Warning),
         "Memory is short",
         &[
-            must("pressure.resources.full_percent", above(5.0, 2.0), "everything waits for memory {} of the time")
+            one_of("pressure.resources.full_percent", above(5.0, 2.0), "everything waits for memory {} of the time")
+                .of("resource", "memory"),
+            one_of("pressure.resources.some_percent", above(25.0, 10.0), "something waits for memory {} of the time")
                 .of("resource", "memory"),
             told("memory.refaults_per_sec", "{} pages a second are read that were just dropped"),
             told("memory.direct_reclaims_per_sec", "{} allocations a second reclaim first"),
             told("memory.available_bytes", "{} are available on the host"),
         ],
-        "PSI: full is the share of time in which all tasks that are not idle wait for memory, so it is lost work. systemd-oomd kills at 60 % \
-         over 30 s; a twentieth is felt long before that.",
+        "PSI: full is the share of time in which all tasks that are not idle wait for memory, so it is lost work; some, in which any does. \
+         systemd-oomd kills at 60 % over 30 s; a twentieth of all work, or a quarter of somebody's, is felt long before that.",
     )
     .hold(20)
     .critical(25.0)

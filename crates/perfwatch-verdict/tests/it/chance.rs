@@ -2,7 +2,7 @@
 
 use perfwatch_verdict::{
     Event, Happening, MAX_SENTENCES, Role, Series, Trend, Usual, Window, ids, judge, rules,
-    wants_usual,
+    wants_longer, wants_usual,
 };
 use proptest::prelude::*;
 
@@ -125,16 +125,23 @@ fn window() -> impl Strategy<Value = Window> {
                 series,
                 events: events.into_iter().map(event).collect(),
                 trends: trends.into_iter().map(trend).collect(),
+                longer: None,
             }
         },
     )
+}
+
+/// With a longer look at whatever.
+fn windows() -> impl Strategy<Value = Window> {
+    (window(), prop::option::of(window().prop_map(Box::new)))
+        .prop_map(|(window, longer)| Window { longer, ..window })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn a_verdict_is_short_proven_and_harmless(window in window()) {
+    fn a_verdict_is_short_proven_and_harmless(window in windows()) {
         let verdict = judge(&window);
         prop_assert!(verdict.sentences.len() <= MAX_SENTENCES);
         let said = [!verdict.sentences.is_empty(), verdict.quiet.is_some(), verdict.unsure.is_some()];
@@ -150,7 +157,7 @@ proptest! {
         names.dedup();
         prop_assert_eq!(names.len(), verdict.sentences.len());
         prop_assert!(verdict.sentences.is_sorted_by_key(|one| one.severity));
-        prop_assert!(wants_usual(&window).len() <= 200);
+        prop_assert!(wants_usual(&window).len().max(wants_longer(&window).len()) <= 200);
         prop_assert_eq!(judge(&window), verdict);
     }
 }

@@ -1,6 +1,9 @@
 //! Several things at once, what is told of them, and what is not.
 
-use perfwatch_verdict::{Happening, Kind, MAX_SENTENCES, Severity, Trend, wants_usual};
+use perfwatch_verdict::{
+    Happening, Kind, LONGER_MS, LONGER_STEP_MS, MAX_SENTENCES, Severity, Trend, Window,
+    wants_longer, wants_usual,
+};
 use serde_json::json;
 
 use crate::situation::{AT_MS, STEPS, Situation};
@@ -267,6 +270,33 @@ fn a_state_that_always_was_is_no_news() {
     let sentence = &link(|_| 0.0).usually(1.0, 1.0).judge().sentences[0];
     assert_eq!(sentence.since_ms, None);
     assert!(sentence.text.ends_with("; for more than 30 minutes."), "{}", sentence.text);
+}
+
+#[test]
+fn what_has_gone_on_for_long_is_known_from_a_longer_look() {
+    let busy = |from: usize| saturated(Situation::quiet(), "vda", from, 97.0);
+    let mut situation = busy(0);
+    assert!(situation.judge().sentences[0].text.ends_with("; for more than 30 minutes."));
+    let select = "disk.devices.utilization_percent{device=\"vda\"}".to_owned();
+    assert!(wants_longer(&situation.0).contains(&select));
+    assert!(wants_longer(&busy(3).0).is_empty());
+    // A day in steps of five minutes.
+    let day = |from: usize| {
+        let step_ms = LONGER_STEP_MS;
+        let steps = (LONGER_MS / step_ms) as usize;
+        let from_ms = AT_MS - LONGER_MS;
+        let window =
+            Window { from_ms, step_ms, steps, at_ms: AT_MS, cpus: Some(2), ..Window::default() };
+        Some(Box::new(saturated(Situation(window), "vda", from, 97.0).0))
+    };
+    situation.0.longer = day(288 - 60);
+    let sentence = situation.judge().sentences.remove(0);
+    assert_eq!(sentence.since_ms, Some(AT_MS - 18_000_000));
+    assert!(sentence.text.ends_with("; for 5 hours."), "{}", sentence.text);
+    assert_eq!(sentence.evidence[0].from_ms, AT_MS - 1_800_000, "the mean is of the half hour");
+    situation.0.longer = day(0);
+    let sentence = situation.judge().sentences.remove(0);
+    assert!(sentence.since_ms.is_none() && sentence.text.ends_with("; for more than 24 hours."));
 }
 
 #[test]

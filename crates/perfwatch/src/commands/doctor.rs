@@ -23,8 +23,8 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// How long whoever listens on our port may take to say who it is.
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What every host has. Other sections are of hardware that most do not have.
-const ON_EVERY_HOST: [&str; 4] = ["cpu", "memory", "network", "disk"];
+/// What every host has. Other sections are of hardware, or of options of the kernel, that many do not have.
+const ON_EVERY_HOST: [&str; 5] = ["cpu", "scheduler", "memory", "network", "disk"];
 
 /// One line of the report.
 pub(crate) struct Finding {

@@ -1,7 +1,7 @@
 //! What stands out at a moment: asks history for what the rules look at, and prints what they say.
 //!
-//! Two rounds: first what happened, then of the series that matter what is usual, so that a host with a thousand devices costs
-//! one question and seven small ones.
+//! Two rounds: first what happened, then of the series that matter what is usual and how it was before, so that a host with a
+//! thousand devices costs one question and eight small ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
@@ -12,8 +12,8 @@ use perfwatch_collect::ALL_OTHERS;
 use perfwatch_metrics::SeriesKey;
 use perfwatch_store::{Answer, Error, Reader, Resolution, Result};
 use perfwatch_verdict::{
-    EVENTS_MS, Event, Happening, LOOKBACK_MS, LOOKBACK_STEPS, Series, Trend, Usual, Verdict,
-    Window, judge, wants_usual,
+    EVENTS_MS, Event, Happening, LONGER_MS, LONGER_STEP_MS, LOOKBACK_MS, LOOKBACK_STEPS, Series,
+    Trend, Usual, Verdict, Window, judge, wants_longer, wants_usual,
 };
 use serde_json::Value;
 
@@ -51,6 +51,16 @@ pub(crate) fn verdict(reader: &Reader, at: &Zoned) -> Result<Verdict> {
         for series in &mut window.series {
             series.usual = usual.remove(&series.select);
         }
+    }
+    let wanted: HashSet<String> = wants_longer(&window).into_iter().collect();
+    if !wanted.is_empty() {
+        let mut longer = Window { at_ms: window.at_ms, cpus: window.cpus, ..Window::default() };
+        let is_wanted = |key: &SeriesKey| wanted.contains(&key.to_string());
+        let range = (to.saturating_sub(LONGER_MS * MS), to);
+        let (answer, selected) =
+            ask(reader, is_wanted, range, Resolution::Step(LONGER_STEP_MS * MS))?;
+        take(&mut longer, &answer, &selected);
+        window.longer = Some(Box::new(longer));
     }
     Ok(judge(&window))
 }
