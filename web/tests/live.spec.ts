@@ -44,10 +44,12 @@ test('a row of the table is what the API says of that moment', async ({ page }) 
   const address = new URL(page.url()).searchParams;
   const rows = text.trim().split('\r\n').slice(1).map((row) => row.split(',')).filter((row) => row[1] !== '');
   expect(rows.length).toBeGreaterThan(0);
-  const answer = await server.get<{ t: number[]; series: { avg: number[] }[] }>(`series?select=memory.usage_percent&from=${address.get('from')}&to=${address.get('to')}&points=1500`);
+  const answer = await server.get<{ t: number[]; step_ms: number; series: { avg: number[] }[] }>(`series?select=memory.usage_percent&from=${address.get('from')}&to=${address.get('to')}&points=1500`);
+  // A step that was not over when the page asked has had more samples since.
+  const over = (at: number) => answer.t[at]! + answer.step_ms <= Number(address.get('to'));
   for (const [time, value] of rows) {
     const at = answer.t.indexOf(Date.parse(time!));
-    if (at >= 0) expect(Number(value)).toBe(answer.series[0]?.avg[at]);
+    if (at >= 0 && over(at)) expect(Number(value)).toBe(answer.series[0]?.avg[at]);
   }
   expect(rows.some(([time]) => answer.t.includes(Date.parse(time!)))).toBe(true);
 });
