@@ -23,7 +23,7 @@ const BUSY: Duration = Duration::from_millis(500);
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Two threads for each CPU, and one that may have a fifth of it.
-pub fn run(result: impl Fn(&str, &Value)) {
+pub(crate) fn run(result: impl Fn(&str, &Value)) {
     let host = Arc::new(Host::new(Roots::default()));
     result("waiting", &waiting(&host));
     result("held-back", &held_back(&host));
@@ -31,7 +31,7 @@ pub fn run(result: impl Fn(&str, &Value)) {
 }
 
 /// What a child is to do, for so many milliseconds.
-pub fn burn(ms: &str) {
+pub(crate) fn burn(ms: &str) {
     let until = Instant::now() + Duration::from_millis(ms.parse().unwrap());
     while Instant::now() < until {}
 }
@@ -54,7 +54,11 @@ fn waiting(host: &Arc<Host>) -> Value {
     let done = AtomicBool::new(false);
     let (scheduler, pressure) = thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         // Until they are all at it.
         thread::sleep(BUSY / 5);
