@@ -53,7 +53,7 @@ SERVE_TICKS = 20
 # From the frame of one tick's snapshot: sending is over by then, and the next tick is not due yet.
 TICK_ENDS_SECONDS = 0.1
 
-SECTIONS = ("cpu", "memory", "network", "disk")
+SECTIONS = ("cpu", "memory", "network", "kernel", "disk")
 
 FLOOR_GOAL = 1.3
 PSUTIL_GOAL = 20

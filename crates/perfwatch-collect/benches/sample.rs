@@ -23,6 +23,7 @@ use perfwatch_collect::collector::{Collector, Tracker};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
 use perfwatch_collect::host::{Progress, SockDiag};
+use perfwatch_collect::kernel::Kernel;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
 use perfwatch_collect::pressure::Pressure;
@@ -35,7 +36,7 @@ use rustix::time::{ClockId, clock_gettime};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What the collectors read of /proc at every tick. Mount tables are not among them: they are read when they change.
-const PROCFS: [(&str, &str); 15] = [
+const PROCFS: [(&str, &str); 23] = [
     ("cpu", "stat"),
     ("cpu", "interrupts"),
     ("cpu", "cpuinfo"),
@@ -45,6 +46,14 @@ const PROCFS: [(&str, &str); 15] = [
     ("network", "net/sockstat"),
     ("network", "net/sockstat6"),
     ("network", "net/snmp"),
+    ("network", "net/snmp6"),
+    ("network", "net/netstat"),
+    ("network", "net/softnet_stat"),
+    ("network", "sys/net/netfilter/nf_conntrack_count"),
+    ("kernel", "uptime"),
+    ("kernel", "loadavg"),
+    ("kernel", "sys/fs/file-nr"),
+    ("kernel", "sys/kernel/random/entropy_avail"),
     ("disk", "diskstats"),
     ("scheduler", "loadavg"),
     ("scheduler", "softirqs"),
@@ -95,6 +104,7 @@ fn cost_figures() -> Result<BTreeMap<String, f64>> {
     figures.insert("collect.cpu".to_owned(), collector_cost::<Cpu>(&host(), 300));
     figures.insert("collect.memory".to_owned(), collector_cost::<Memory>(&host(), 300));
     figures.insert("collect.network".to_owned(), collector_cost::<Network>(&host(), 300));
+    figures.insert("collect.kernel".to_owned(), collector_cost::<Kernel>(&host(), 300));
     figures.insert("collect.disk".to_owned(), collector_cost::<Disk>(&host(), 300));
     figures.insert("collect.scheduler".to_owned(), collector_cost::<Scheduler>(&host(), 300));
     figures.insert("collect.pressure".to_owned(), collector_cost::<Pressure>(&host(), 300));
@@ -179,11 +189,12 @@ impl Floor {
                 }
             }
         }
+        // A host may have no connection tracker, and no IPv6.
         let open = |(of, path): (&'static str, PathBuf)| {
-            let file = File::open(&path)?;
-            Ok((of, path, file))
+            let file = File::open(&path).ok()?;
+            Some((of, path, file))
         };
-        let files = sources.into_iter().map(open).collect::<Result<_>>()?;
+        let files = sources.into_iter().filter_map(open).collect();
         Ok(Self { files, sock_diag: SockDiag::default(), buffer: vec![0; 1 << 20] })
     }
 
@@ -199,7 +210,10 @@ impl Floor {
     fn read(&mut self, is_wanted: impl Fn(&str, &Path) -> bool) {
         for (_, path, file) in self.files.iter().filter(|(of, path, _)| is_wanted(of, path)) {
             let mut offset = 0;
-            while let Ok(read @ 1..) = file.read_at(&mut self.buffer, offset) {
+            // Of a sysctl the kernel clears as much memory as is asked for.
+            let most = if path.starts_with("/proc/sys") { 4096 } else { self.buffer.len() };
+            let buffer = &mut self.buffer[..most];
+            while let Ok(read @ 1..) = file.read_at(buffer, offset) {
                 offset += read as u64;
             }
             if path.ends_with("diskstats") {

@@ -3,12 +3,16 @@
 //! An errand is run by one thread at a time and never twice at once. Whoever needs its answer takes what has come
 //! and never waits.
 
+mod lasting;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::cost::{self, Cost};
+
+pub(crate) use lasting::{Finding, Lasting};
 
 /// An answer that is older is said to be, wherever it is shown.
 pub(crate) const FRESH: Duration = Duration::from_millis(500);

@@ -39,6 +39,12 @@ pub enum Error {
     /// The kernel refused to list its sockets.
     #[error("asking NETLINK_SOCK_DIAG for the TCP sockets: {0}")]
     SockDiag(io::Error),
+    /// The kernel refused to list its links.
+    #[error("asking NETLINK_ROUTE for the links: {0}")]
+    Links(io::Error),
+    /// The kernel refused to say how its clock is.
+    #[error("asking adjtimex for the state of the clock: {0}")]
+    Clock(io::Error),
     /// A counter of a PMU could not be opened.
     #[error("{counter}: {}", absence.reason())]
     Counter {
@@ -104,6 +110,7 @@ impl Error {
                 State::Unavailable
             }
             Self::Counter { absence, .. } => absence.state(),
+            Self::Clock(error) if error.kind() == io::ErrorKind::PermissionDenied => State::Denied,
             Self::RootOnly { .. } => State::Denied,
             Self::NotInKernel { .. } => State::Unavailable,
             Self::Before(error) => error.state(),
@@ -133,9 +140,13 @@ impl Error {
                 "run `perfwatch capture DIR` and report DIR with what {} holds",
                 path.display()
             )),
-            Self::SockDiag(_) => {
+            Self::SockDiag(_) | Self::Links(_) => {
                 Some("allow AF_NETLINK sockets (RestrictAddressFamilies, seccomp)".to_owned())
             }
+            Self::Clock(_) => Some(
+                "allow the system call clock_adjtime, which sets nothing without CAP_SYS_TIME (seccomp; systemd: ProtectClock=no)"
+                    .to_owned(),
+            ),
             Self::Counter { absence, .. } => absence.fix(),
             Self::RootOnly { fix, .. } | Self::NotInKernel { fix, .. } => Some((*fix).to_owned()),
             Self::Before(error) => error.fix(),

@@ -8,6 +8,7 @@
 //! DIR/statvfs              a line for each file system: mount point (octal escapes), f_frsize, f_blocks,
 //!                          f_bfree, f_bavail, f_files, f_ffree
 //! DIR/page_size            bytes
+//! DIR/clock                the state of the clock: 1 or 0 for synchronised or not, offset in ns, largest error in µs
 //! DIR/perf_counters        what counters of PMUs said: see `host/counters.rs`
 //! ```
 
@@ -28,12 +29,14 @@ use perfwatch_metrics::snapshot::{HostInfo, Uname};
 use crate::errand::Errands;
 use crate::error::Error;
 use crate::parse;
+use crate::perf::sys::{ClockState, clock_state};
 
 pub use counters::{Count, Counter, Counters, EventCode, Wanted};
 use counters::{Kept, Recorded, Running, Written};
 pub use directory::Directory;
 pub use file::KernelFile;
-pub use netlink::{Progress, SockDiag};
+pub use netlink::{LinkTable, Progress, SockDiag};
+pub(crate) use netlink::{broken, messages};
 pub use shared::SharedFile;
 use shared::SharedFiles;
 
@@ -276,6 +279,30 @@ impl Host {
         self.live.then(SockDiag::default)
     }
 
+    /// A list of links. None where there is no kernel to ask, only its files.
+    pub fn link_table(&self) -> Option<LinkTable> {
+        self.live.then(LinkTable::default)
+    }
+
+    /// What the kernel says of its clock.
+    pub fn clock(&self) -> Result<ClockState, Error> {
+        if let Some(dir) = &self.recording {
+            let file = dir.join("clock");
+            let text = self.text_at(&file);
+            return text.as_deref().and_then(recorded_clock).ok_or_else(|| {
+                Error::Unavailable(format!("the recording has no {}", file.display()))
+            });
+        }
+        let state = clock_state().map_err(Error::Clock)?;
+        if let Some(capture) = &self.capture {
+            let ClockState { synchronized, offset_ns, max_error_us } = state;
+            let path = capture.dir.join("clock");
+            let text = format!("{} {offset_ns} {max_error_us}\n", u8::from(synchronized));
+            fs::write(&path, text).map_err(|source| Error::Read { path, source })?;
+        }
+        Ok(state)
+    }
+
     /// How full the file system at `mountpoint` is. **May never return**: a mount whose server or device is
     /// gone hangs its caller.
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
@@ -325,6 +352,15 @@ impl Host {
     fn text_at(&self, path: &Path) -> Option<String> {
         Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
     }
+}
+
+fn recorded_clock(text: &str) -> Option<ClockState> {
+    let mut words = text.split_ascii_whitespace();
+    Some(ClockState {
+        synchronized: words.next()? == "1",
+        offset_ns: words.next()?.parse().ok()?,
+        max_error_us: words.next()?.parse().ok()?,
+    })
 }
 
 fn uname() -> Uname {

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod error;
 pub mod host;
 pub mod interrupts;
+pub mod kernel;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;
@@ -40,6 +41,7 @@ mod hardware;
 mod limit;
 mod listing;
 mod parse;
+mod seldom;
 
 pub use error::Error;
 pub use hardware::LOOK_AGAIN;

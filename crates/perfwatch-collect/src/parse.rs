@@ -41,6 +41,12 @@ pub(crate) fn second_number(line: &[u8]) -> Option<u64> {
     number(words(line).nth(1)?)
 }
 
+/// A file that holds one number.
+pub(crate) fn single_number(text: &[u8]) -> Result<u64, Malformed> {
+    let word = text.trim_ascii();
+    number(word).ok_or_else(|| Malformed::at(0, format!("not a number: {}", shown(word))))
+}
+
 /// A finite decimal fraction, such as `2596.098`.
 pub(crate) fn fraction(word: &[u8]) -> Option<f64> {
     let value: f64 = std::str::from_utf8(word.trim_ascii()).ok()?.parse().ok()?;

@@ -41,6 +41,11 @@ pub fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
     scaled_per_second(1.0, before, now, elapsed)
 }
 
+/// As [`per_second`], for a counter that the kernel keeps in 32 bits and lets wrap.
+pub fn per_second_32(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    per_second(0, increase_32(before, now)?, elapsed)
+}
+
 /// As [`per_second`], times a scale: of microseconds per second a share of time in percent (10^-4), of pages bytes.
 pub fn scaled_per_second(scale: f64, before: u64, now: u64, elapsed: Duration) -> Option<f64> {
     if elapsed < MIN_ELAPSED {
@@ -96,6 +101,8 @@ mod tests {
     fn a_32_bit_wrap_gives_the_right_difference() {
         assert_eq!(increase_32(u64::from(u32::MAX) - 9, 90), Some(100));
         assert_eq!(mean_ms((u64::from(u32::MAX), 9), (7, 9)), Some(5.0));
+        assert_eq!(per_second_32(u64::from(u32::MAX) - 9, 90, SECOND), Some(100.0));
+        assert_eq!(per_second_32(3_000_000_000, 5, SECOND), None);
         // From the middle of 32 bits it is a reset, and above them there is nothing to wrap.
         assert_eq!(increase_32(3_000_000_000, 5), None);
         assert_eq!(increase_32(1 << 33, 5), None);

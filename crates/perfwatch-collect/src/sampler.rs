@@ -22,6 +22,7 @@ use crate::duty::{self, Batch, Duty};
 use crate::errand::{Answer, Errand, Slow};
 use crate::error::{Error, Problem};
 use crate::host::Host;
+use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::memory_bandwidth::MemoryBandwidth;
 use crate::network::Network;
@@ -163,6 +164,7 @@ collectors! {
     memory: Memory,
     network: Network,
     disk: Disk,
+    kernel: Kernel,
     power: Power,
     memory_bandwidth: MemoryBandwidth,
     resctrl: Resctrl,

@@ -20,9 +20,13 @@ use serde::{Serialize, Serializer};
 use crate::cgroups::SliceMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::{DeviceMetrics, PartitionMetrics};
+use crate::kernel::KernelMetrics;
 use crate::memory::{HostMemory, NodeMetrics, ZramMetrics};
 use crate::memory_bandwidth::{HostTraffic, SocketTraffic};
-use crate::network::{ConnectionMetrics, InterfaceMetrics};
+use crate::network::{
+    ConnectionMetrics, ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetMetrics,
+    TcpMetrics, UdpMetrics,
+};
 use crate::own::{CollectorCost, OwnProcess};
 use crate::perf::{Derived, EventMetrics, Overview, Running};
 use crate::power::{DomainPower, HostPower};
@@ -44,8 +48,14 @@ pub fn catalog() -> impl Iterator<Item = &'static MetricDef> {
         SliceMetrics::DEFS,
         InterfaceMetrics::DEFS,
         ConnectionMetrics::DEFS,
+        SoftnetMetrics::DEFS,
+        TcpMetrics::DEFS,
+        UdpMetrics::DEFS,
+        ConntrackMetrics::DEFS,
+        SocketMetrics::DEFS,
         DeviceMetrics::DEFS,
         PartitionMetrics::DEFS,
+        KernelMetrics::DEFS,
         Overview::DEFS,
         EventMetrics::DEFS,
         Running::DEFS,
@@ -354,6 +364,14 @@ impl Field for f64 {
     }
 }
 
+impl Field for &'static str {
+    const DECIMALS: u32 = 0;
+
+    fn show(&self, each: &mut dyn FnMut(Option<usize>, Value<'_>)) {
+        each(None, Value::Text(self));
+    }
+}
+
 impl Field for String {
     const DECIMALS: u32 = 0;
 
@@ -613,7 +631,7 @@ mod tests {
                 "reads_merged_per_sec" | "writes_merged_per_sec" => Unit::OperationsPerSecond,
                 "read_only" => Unit::Flag,
                 "running_pct" => Unit::Percent,
-                "available" | "late" => Unit::Flag,
+                "available" | "late" | "link_up" | "clock_synchronized" => Unit::Flag,
                 "ipc" => Unit::PerCycle,
                 _ if name.ends_with("_ghz") => Unit::Gigahertz,
                 _ if name.ends_with("_mpki") => Unit::PerThousandInstructions,
@@ -624,10 +642,20 @@ mod tests {
                 _ if name.starts_with("bytes_") && name.ends_with("_per_sec") => {
                     Unit::BytesPerSecond
                 }
-                _ if name.starts_with("packets_") && name.ends_with("_per_sec") => {
-                    Unit::PacketsPerSecond
-                }
                 _ if name.ends_with("_iops") => Unit::OperationsPerSecond,
+                _ if name.ends_with("_per_sec") => {
+                    let packets = [
+                        "packets_",
+                        "errors_",
+                        "drops_",
+                        "segments_",
+                        "datagrams_",
+                        "processed_",
+                        "dropped_",
+                    ];
+                    let of_packets = packets.iter().any(|word| name.starts_with(word));
+                    if of_packets { Unit::PacketsPerSecond } else { Unit::EventsPerSecond }
+                }
                 _ if name.ends_with("_bytes") || name.starts_with("bytes_") => Unit::Bytes,
                 "store_bytes_per_sample" => Unit::Bytes,
                 _ if name.ends_with("_us") => Unit::Microseconds,

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod cgroups;
 pub mod cpu;
 pub mod disk;
+pub mod kernel;
 pub mod memory;
 pub mod memory_bandwidth;
 pub mod network;

@@ -12,6 +12,7 @@ use crate::catalog::Visitor;
 use crate::cgroups::CgroupMetrics;
 use crate::cpu::CpuMetrics;
 use crate::disk::DiskMetrics;
+use crate::kernel::KernelMetrics;
 use crate::memory::MemoryMetrics;
 use crate::memory_bandwidth::MemoryBandwidthMetrics;
 use crate::network::NetworkMetrics;
@@ -97,6 +98,8 @@ sections! {
     network: NetworkMetrics,
     /// Disks.
     disk: DiskMetrics,
+    /// The kernel and the host as a whole.
+    kernel: KernelMetrics,
     /// Performance counters.
     perf_events: PerfEvents,
     /// Energy and power.

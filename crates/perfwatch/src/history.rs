@@ -216,7 +216,8 @@ pub(crate) struct Events {
 pub(crate) struct Event {
     /// When, in milliseconds since the epoch.
     pub(crate) t: i64,
-    /// `start`, `stop`, `gap`, `clock_step`, `collector`, `store`.
+    /// Of PerfWatch: `start`, `stop`, `gap`, `collector`, `store`. Of the host: `boot`, `clock_step`, `cpu`, `device`,
+    /// `link`, `mount`, `oom_kill`, `upgrade`.
     pub(crate) kind: String,
     /// The rest, by kind.
     pub(crate) detail: Value,
@@ -256,7 +257,36 @@ impl Event {
     pub(crate) fn words(&self) -> String {
         let text = |name: &str| self.detail.get(name).and_then(Value::as_str).unwrap_or_default();
         let number = |name: &str| self.detail.get(name).and_then(Value::as_i64).unwrap_or_default();
-        match self.kind.as_str() {
+        let flag = |name: &str| self.detail.get(name).and_then(Value::as_bool).unwrap_or_default();
+        let either = |name: &str, yes, no| if flag(name) { yes } else { no };
+        let words = match self.kind.as_str() {
+            "boot" => "the host was booted".to_owned(),
+            "cpu" => {
+                format!("CPU {} went {}", number("cpu"), either("online", "online", "offline"))
+            }
+            "device" => {
+                let device = text("device");
+                format!("the device {device} {}", either("present", "appeared", "vanished"))
+            }
+            "link" => {
+                format!("the link of {} went {}", text("interface"), either("up", "up", "down"))
+            }
+            "mount" => format!(
+                "{} ({}) was {} {}{}",
+                text("device"),
+                text("fstype"),
+                either("mounted", "mounted on", "unmounted from"),
+                text("mountpoint"),
+                either("read_only", ", read-only", "")
+            ),
+            "oom_kill" => match number("count") {
+                1 => "the kernel killed a process, for memory ran out".to_owned(),
+                count => format!("the kernel killed {count} processes, for memory ran out"),
+            },
+            "upgrade" => {
+                let what = if text("what") == "perfwatch" { "PerfWatch" } else { "the kernel" };
+                format!("{what} changed from {} to {}", text("from"), text("to"))
+            }
             "gap" => format!(
                 "nothing was recorded from {} to {}: {}",
                 local(number("from")),
@@ -278,7 +308,9 @@ impl Event {
                 None => format!("history is written again, {} rows were lost", number("lost_rows")),
             },
             _ => format!("{} {}", self.kind, self.detail),
-        }
+        };
+        let silence = either("last_of_hour", "; what comes within the hour is not told", "");
+        words + silence
     }
 }
 

@@ -1,10 +1,12 @@
 //! Hands every snapshot to the store, and tells it what happened between two of them.
 
+mod budget;
 mod clocks;
+mod host;
 mod rows;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use perfwatch_metrics::{Snapshot, State};
@@ -14,14 +16,11 @@ use tracing::{info, warn};
 
 pub(crate) use rows::{Sections, decimals, kind};
 
+use budget::{Budget, Leave};
 use clocks::Clocks;
+use host::HostEvents;
 
 use crate::journal::Change;
-
-/// Most events of collectors in an hour. A part that comes and goes at every tick must not fill the events' files;
-/// the log has them all.
-const MAX_COLLECTOR_EVENTS: u32 = 120;
-const BUDGET_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Turns snapshots into rows and what happened into events.
 #[derive(Debug)]
@@ -29,8 +28,9 @@ pub(crate) struct Recorder {
     store: Arc<Store>,
     sections: Sections,
     clocks: Clocks,
-    /// Events of collectors that may still be recorded, and since when they are counted.
-    budget: (u32, Instant),
+    host: HostEvents,
+    /// Of events of collectors; the log has them all.
+    budget: Budget,
     /// Why history could not be written at the last snapshot.
     trouble: Option<String>,
 }
@@ -38,14 +38,21 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Nothing recorded yet.
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        let budget = (MAX_COLLECTOR_EVENTS, Instant::now());
         let trouble = store.health().trouble.map(|(_, reason)| reason);
-        Self { store, sections: Sections::default(), clocks: Clocks::default(), budget, trouble }
+        Self {
+            store,
+            sections: Sections::default(),
+            clocks: Clocks::default(),
+            host: HostEvents::default(),
+            budget: Budget::default(),
+            trouble,
+        }
     }
 
     /// Hands over a snapshot. Never waits.
     pub(crate) fn record(&mut self, snapshot: &Snapshot) {
-        for (kind, detail) in self.clocks.look(snapshot) {
+        let of_host = self.host.look(snapshot, Instant::now());
+        for (kind, detail) in self.clocks.look(snapshot).into_iter().chain(of_host) {
             self.store.event(event(snapshot.timestamp, kind, &detail));
         }
         self.look_at_store(snapshot.timestamp);
@@ -80,13 +87,13 @@ impl Recorder {
         // What this host does not have, or not for this user, is no event.
         let absent = |change: &&Change| matches!(change.state, State::Unavailable | State::Denied);
         for change in changes.iter().filter(|change| !absent(change)) {
-            if self.budget.1.elapsed() >= BUDGET_PERIOD {
-                self.budget = (MAX_COLLECTOR_EVENTS, Instant::now());
-            }
-            let Some(left) = self.budget.0.checked_sub(1) else { return };
-            self.budget.0 = left;
             let Change { part, state, reason } = change;
-            let detail = json!({ "part": part, "state": state.word(), "reason": reason });
+            let mut detail = json!({ "part": part, "state": state.word(), "reason": reason });
+            match self.budget.ask(Instant::now(), "collector", part) {
+                Leave::Given => {}
+                Leave::Last => detail["last_of_hour"] = true.into(),
+                Leave::Refused => continue,
+            }
             self.store.event(event(time, "collector", &detail));
         }
     }

@@ -60,7 +60,7 @@ fn waiting(host: &Arc<Host>) -> Value {
         thread::sleep(BUSY / 5);
         report(&mut scheduler);
         report(&mut pressure);
-        thread::sleep(BUSY / 2);
+        thread::sleep(BUSY);
         let reports = (report(&mut scheduler), report(&mut pressure));
         done.store(true, Ordering::Relaxed);
         reports

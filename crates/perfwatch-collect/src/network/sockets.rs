@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::{Error, Malformed};
-use crate::host::{Host, KernelFile, Progress, SockDiag};
+use crate::host::{Host, KernelFile, Progress, SockDiag, broken, messages};
 use crate::parse::{lines, number, shown, words};
 
 /// States of include/net/tcp_states.h.
@@ -49,8 +49,6 @@ pub struct StateCounts {
 #[derive(Debug)]
 pub(super) struct Sockets {
     sock_diag: Option<SockDiag>,
-    snmp: KernelFile,
-    sockstat: KernelFile,
     sockstat6: KernelFile,
     tcp: KernelFile,
     tcp6: KernelFile,
@@ -60,19 +58,22 @@ impl Sockets {
     pub(super) fn new(host: &Arc<Host>) -> Self {
         Self {
             sock_diag: host.sock_diag(),
-            snmp: host.procfs("net/snmp"),
-            sockstat: host.procfs("net/sockstat"),
             sockstat6: host.procfs("net/sockstat6"),
             tcp: host.procfs("net/tcp"),
             tcp6: host.procfs("net/tcp6"),
         }
     }
 
-    pub(super) fn read(&mut self) -> Result<SocketReading, Error> {
-        let sockstat = self.sockstat.parse(parse_sockstat)?;
+    /// With what /proc/net/sockstat says, and `CurrEstab` of /proc/net/snmp if that could be read.
+    pub(super) fn read(
+        &mut self,
+        sockstat: &Sockstat,
+        established: Option<u64>,
+    ) -> Result<SocketReading, Error> {
         // Absent on a kernel without IPv6.
         let udp6 = self.sockstat6.parse(parse_sockstat).map_or(0, |sockstat6| sockstat6.udp_inuse);
-        let counts = match self.by_netlink(sockstat.tcp_time_wait) {
+        let counts = match self.by_netlink(sockstat.tcp_time_wait.unwrap_or_default(), established)
+        {
             Ok(counts) => counts,
             Err(first) => self.by_tables().map_err(|second| match first {
                 Some(first) => Error::Both { first: Box::new(first), second: Box::new(second) },
@@ -88,8 +89,13 @@ impl Sockets {
         })
     }
 
-    /// The error is None where there is no netlink to ask.
-    fn by_netlink(&mut self, time_wait: u64) -> Result<StateCounts, Option<Error>> {
+    /// The error is None where there is no netlink to ask, or no `CurrEstab` beside it.
+    fn by_netlink(
+        &mut self,
+        time_wait: u64,
+        established: Option<u64>,
+    ) -> Result<StateCounts, Option<Error>> {
+        let established = established.ok_or(None)?;
         let sock_diag = self.sock_diag.as_mut().ok_or(None)?;
         let mut counts = StateCounts::default();
         sock_diag
@@ -97,7 +103,6 @@ impl Sockets {
                 count_dump(answer, &mut counts)
             })
             .map_err(Error::SockDiag)?;
-        let established = self.snmp.parse(parse_snmp_established)?;
         Ok(StateCounts {
             // Sockets change state between the two looks.
             established: established.saturating_sub(counts.close_wait),
@@ -119,67 +124,37 @@ impl Sockets {
     }
 }
 
-/// Counts the sockets of one answer to a dump: a run of `struct nlmsghdr`, each with a `struct inet_diag_msg`
-/// whose first bytes are family, state and timer.
+/// Counts the sockets of one answer to a dump: messages with a `struct inet_diag_msg`, whose first bytes are family, state
+/// and timer.
 pub fn count_dump(answer: &[u8], counts: &mut StateCounts) -> io::Result<Progress> {
-    const HEADER_BYTES: usize = 16;
-    const NLMSG_ERROR: u16 = 2;
-    const NLMSG_DONE: u16 = 3;
     /// `idiag_timer` of a small TIME_WAIT socket (inet_twsk_diag_fill); no full socket has it.
     const TIME_WAIT_TIMER: u8 = 3;
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "the answer breaks off");
-    let mut rest = answer;
-    while !rest.is_empty() {
-        let (header, _) = rest.split_first_chunk::<HEADER_BYTES>().ok_or_else(broken)?;
-        let [l0, l1, l2, l3, t0, t1, ..] = *header;
-        let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-        let body = rest.get(HEADER_BYTES..length).ok_or_else(broken)?;
-        match u16::from_ne_bytes([t0, t1]) {
-            // A dump that failed ends with a negative errno too: where the module tcp_diag is missing, for one.
-            kind @ (NLMSG_DONE | NLMSG_ERROR) => {
-                let code = body.first_chunk::<4>().map_or(0, |code| i32::from_ne_bytes(*code));
-                return match code {
-                    ..0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
-                    _ if kind == NLMSG_DONE => Ok(Progress::Ended),
-                    _ => Err(broken()),
-                };
-            }
-            _ => {
-                let [_family, state, timer, ..] = *body else { return Err(broken()) };
-                let slot = match state {
-                    LISTEN => Some(&mut counts.listen),
-                    CLOSE_WAIT => Some(&mut counts.close_wait),
-                    FIN_WAIT2 if timer == TIME_WAIT_TIMER => Some(&mut counts.fin_wait2_small),
-                    _ => None,
-                };
-                if let Some(slot) = slot {
-                    *slot = slot.saturating_add(1);
-                }
-            }
-        }
-        // Messages are aligned to four bytes.
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Ok(Progress::More)
+    messages(answer, |_, body| {
+        let [_family, state, timer, ..] = *body else { return Err(broken()) };
+        let slot = match state {
+            LISTEN => &mut counts.listen,
+            CLOSE_WAIT => &mut counts.close_wait,
+            FIN_WAIT2 if timer == TIME_WAIT_TIMER => &mut counts.fin_wait2_small,
+            _ => return Ok(()),
+        };
+        *slot = slot.saturating_add(1);
+        Ok(())
+    })
 }
 
-/// `CurrEstab` of /proc/net/snmp, found by its name in the first of the two `Tcp:` lines.
-pub fn parse_snmp_established(text: &[u8]) -> Result<u64, Malformed> {
-    let mut tcp = lines(text).filter(|(_, line)| line.starts_with(b"Tcp:"));
-    let missing = |index| Malformed::at(index, "no CurrEstab of Tcp");
-    let (index, names) = tcp.next().ok_or_else(|| missing(0))?;
-    let (_, values) = tcp.next().ok_or_else(|| missing(index))?;
-    let mut columns = words(names).zip(words(values));
-    let (_, value) =
-        columns.find(|(name, _)| *name == b"CurrEstab").ok_or_else(|| missing(index))?;
-    number(value).ok_or_else(|| Malformed::at(index, format!("not a number: {}", shown(value))))
-}
-
-/// What PerfWatch reads of /proc/net/sockstat and sockstat6.
+/// What PerfWatch reads of /proc/net/sockstat and sockstat6. None where there is no such figure: sockstat6 has `inuse` alone.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Sockstat {
-    /// `tw`: small sockets of closed connections. 0 in sockstat6, whose share is in sockstat.
-    pub tcp_time_wait: u64,
+    /// `sockets: used`: sockets of every kind.
+    pub used: Option<u64>,
+    /// `TCP: orphan`: connections that no program has any more.
+    pub orphaned: Option<u64>,
+    /// `TCP: tw`: small sockets of closed connections.
+    pub tcp_time_wait: Option<u64>,
+    /// `TCP: mem`: pages that TCP uses for buffers, in all network namespaces.
+    pub tcp_pages: Option<u64>,
+    /// `UDP: mem`: the same of UDP.
+    pub udp_pages: Option<u64>,
     /// `UDP: inuse` or `UDP6: inuse`: bound sockets.
     pub udp_inuse: u64,
 }
@@ -187,29 +162,27 @@ pub struct Sockstat {
 /// Reads /proc/net/sockstat or sockstat6: `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 153`.
 pub fn parse_sockstat(text: &[u8]) -> Result<Sockstat, Malformed> {
     let mut found = Sockstat::default();
-    let mut udp_known = false;
+    let mut udp_inuse = None;
     for (index, line) in lines(text) {
         let mut pairs = words(line);
-        let wanted: &[u8] = match pairs.next() {
-            Some(b"TCP:") => b"tw",
-            Some(b"UDP:" | b"UDP6:") => b"inuse",
-            _ => continue,
-        };
+        let protocol = pairs.next().unwrap_or_default();
         while let (Some(name), Some(value)) = (pairs.next(), pairs.next()) {
-            if name == wanted {
-                let value = number(value).ok_or_else(|| {
-                    Malformed::at(index, format!("not a number: {}", shown(value)))
-                })?;
-                if wanted == b"tw" {
-                    found.tcp_time_wait = value;
-                } else {
-                    found.udp_inuse = value;
-                    udp_known = true;
-                }
-            }
+            let slot = match (protocol, name) {
+                (b"sockets:", b"used") => &mut found.used,
+                (b"TCP:", b"orphan") => &mut found.orphaned,
+                (b"TCP:", b"tw") => &mut found.tcp_time_wait,
+                (b"TCP:", b"mem") => &mut found.tcp_pages,
+                (b"UDP:", b"mem") => &mut found.udp_pages,
+                (b"UDP:" | b"UDP6:", b"inuse") => &mut udp_inuse,
+                _ => continue,
+            };
+            let value = number(value)
+                .ok_or_else(|| Malformed::at(index, format!("not a number: {}", shown(value))))?;
+            *slot = Some(value);
         }
     }
-    if udp_known { Ok(found) } else { Err(Malformed::at(0, "no UDP inuse")) }
+    found.udp_inuse = udp_inuse.ok_or_else(|| Malformed::at(0, "no UDP inuse"))?;
+    Ok(found)
 }
 
 /// Counts the sockets of /proc/net/tcp or tcp6 by their fourth column, the state in hexadecimal:
@@ -281,22 +254,21 @@ mod tests {
     }
 
     #[test]
-    fn established_is_found_by_its_name() {
-        let text = b"Ip: A\nIp: 1\nTcp: Max CurrEstab InSegs\nTcp: -1 7 9\n";
-        assert_eq!(parse_snmp_established(text), Ok(7));
-        assert!(parse_snmp_established(b"Tcp: CurrEstab\n").is_err());
-        assert!(parse_snmp_established(b"Tcp: CurrEstab\nTcp: x\n").is_err());
-    }
-
-    #[test]
-    fn sockstat_gives_time_wait_and_udp() {
-        let text = b"sockets: used 9\nTCP: inuse 1 orphan 0 tw 4 alloc 1 mem 153\nUDP: inuse 3 mem 0\nUDPLITE: inuse 8\n";
-        assert_eq!(parse_sockstat(text), Ok(Sockstat { tcp_time_wait: 4, udp_inuse: 3 }));
-        assert_eq!(
-            parse_sockstat(b"UDP6: inuse 2\n"),
-            Ok(Sockstat { tcp_time_wait: 0, udp_inuse: 2 })
-        );
+    fn sockstat_is_found_by_its_names() {
+        let text = b"sockets: used 9\nTCP: inuse 1 orphan 2 tw 4 alloc 1 mem 153\nUDP: inuse 3 mem 6\nUDPLITE: inuse 8\n";
+        let found = Sockstat {
+            used: Some(9),
+            orphaned: Some(2),
+            tcp_time_wait: Some(4),
+            tcp_pages: Some(153),
+            udp_pages: Some(6),
+            udp_inuse: 3,
+        };
+        assert_eq!(parse_sockstat(text), Ok(found));
+        let of_ipv6 = Sockstat { udp_inuse: 2, ..Sockstat::default() };
+        assert_eq!(parse_sockstat(b"TCP6: inuse 1\nUDP6: inuse 2\n"), Ok(of_ipv6));
         assert!(parse_sockstat(b"TCP: inuse 1\n").is_err());
+        assert!(parse_sockstat(b"UDP: inuse 1 mem x\n").is_err());
     }
 
     #[test]

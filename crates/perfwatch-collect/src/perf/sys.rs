@@ -4,9 +4,13 @@
 //! the size takes it all the same while what it does not know is zero, so one size serves all. Reading a counter needs
 //! nothing of this: it is `read(2)` on its descriptor.
 
-#![allow(unsafe_code, reason = "perf_event_open, its ioctls and pre_exec have no safe binding")]
+#![allow(
+    unsafe_code,
+    reason = "perf_event_open, its ioctls, adjtimex and pre_exec have no safe binding"
+)]
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -168,6 +172,40 @@ fn order(counter: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<()> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What the kernel says of its clock: adjtimex(2), asked and not set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClockState {
+    /// Whether something keeps it right: the state is not TIME_ERROR.
+    pub synchronized: bool,
+    /// How far it was off when it was last compared, in ns, and is being brought back.
+    pub offset_ns: i64,
+    /// How far it is off at most, in µs, as those who keep it right reckon.
+    pub max_error_us: i64,
+}
+
+/// Asks for the state of the clock. Anybody may.
+#[allow(clippy::useless_conversion, reason = "a long has 32 bits elsewhere")]
+pub fn clock_state() -> io::Result<ClockState> {
+    /// The clock is not to be relied on.
+    const TIME_ERROR: libc::c_int = 5;
+    /// `offset` is in ns, else in µs.
+    const STA_NANO: libc::c_int = 0x2000;
+    let mut raw = MaybeUninit::<libc::timex>::zeroed();
+    // SAFETY: the kernel reads and writes one timex where one lives. All of it is zero, `modes` too: nothing is set.
+    let state = unsafe { libc::adjtimex(raw.as_mut_ptr()) };
+    if state < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: numbers alone, which zeroes are, whatever the kernel wrote over them.
+    let timex = unsafe { raw.assume_init() };
+    let unit_ns = if timex.status & STA_NANO == 0 { 1000 } else { 1 };
+    Ok(ClockState {
+        synchronized: state != TIME_ERROR,
+        offset_ns: i64::from(timex.offset).saturating_mul(unit_ns),
+        max_error_us: timex.maxerror.into(),
+    })
+}
+
 /// Has the kernel kill the command's process when the **thread** that starts it ends: it is to be started by one that lasts
 /// as long as it is wanted.
 pub fn die_with_parent(command: &mut Command) -> &mut Command {
@@ -232,6 +270,15 @@ mod tests {
         assert_eq!(counts(&leader), counted, "disabled again");
         reset(&leader).unwrap();
         assert_eq!(counts(&leader), [2, 0, 0]);
+    }
+
+    #[test]
+    fn the_clock_is_asked_and_not_set() {
+        let first = clock_state().unwrap();
+        let second = clock_state().unwrap();
+        // Its error grows by half a millisecond a second while nobody compares it.
+        assert!(first.max_error_us >= 0 && second.max_error_us >= 0, "{first:?} {second:?}");
+        assert!(first.offset_ns.abs() <= 500_000_000, "the kernel corrects half a second at most");
     }
 
     #[test]

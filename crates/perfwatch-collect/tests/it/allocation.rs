@@ -13,13 +13,14 @@ use perfwatch_collect::cpu::{
 };
 use perfwatch_collect::disk::{Disk, DiskReading, parse_diskstats};
 use perfwatch_collect::interrupts::Table;
+use perfwatch_collect::kernel::{Kernel, KernelReading};
 use perfwatch_collect::memory::{
     Meminfo, MeminfoLines, Memory, MemoryReading, Vmstat, parse_meminfo, parse_vmstat,
     parse_zoneinfo,
 };
 use perfwatch_collect::network::{
-    NetworkReading, StateCounts, parse_net_dev, parse_snmp_established, parse_sockstat,
-    parse_tcp_table,
+    NetworkReading, StateCounts, parse_net_dev, parse_netstat, parse_snmp, parse_snmp6,
+    parse_sockstat, parse_softnet, parse_tcp_table,
 };
 use perfwatch_collect::power::{Power, PowerReading};
 use perfwatch_collect::pressure::{Pressure, parse_pressure};
@@ -46,6 +47,8 @@ fn parsers_allocate_nothing() {
     let (meminfo, vmstat) = (read("meminfo"), read("vmstat"));
     let (dev, snmp, sockstat, tcp) =
         (read("net/dev"), read("net/snmp"), read("net/sockstat"), read("net/tcp"));
+    let (netstat, snmp6, softnet) =
+        (read("net/netstat"), read("net/snmp6"), read("net/softnet_stat"));
     let diskstats = read("diskstats");
     let (loadavg, schedstat, softirqs) = (read("loadavg"), read("schedstat"), read("softirqs"));
     let pressure = read("pressure/memory");
@@ -76,7 +79,13 @@ fn parsers_allocate_nothing() {
         ("vmstat", allocations(|| parse_vmstat(&vmstat, &mut counters).unwrap())),
         ("zoneinfo", allocations(|| parse_zoneinfo(&old))),
         ("net/dev", allocations(|| parse_net_dev(&dev, &mut network.interfaces).unwrap())),
-        ("net/snmp", allocations(|| parse_snmp_established(&snmp).unwrap())),
+        ("net/snmp", allocations(|| parse_snmp(&snmp).unwrap())),
+        ("net/snmp6", allocations(|| parse_snmp6(&snmp6).unwrap())),
+        ("net/netstat", allocations(|| parse_netstat(&netstat).unwrap())),
+        (
+            "net/softnet_stat",
+            allocations(|| parse_softnet(&softnet, &mut network.softnet).unwrap()),
+        ),
         ("net/sockstat", allocations(|| parse_sockstat(&sockstat).unwrap())),
         ("net/tcp", allocations(|| parse_tcp_table(&tcp, &mut sockets).unwrap())),
         ("diskstats", allocations(|| parse_diskstats(&diskstats, &mut disk.devices).unwrap())),
@@ -106,6 +115,14 @@ fn reading_memory_allocates_nothing() {
         let mut reading = MemoryReading::default();
         assert_eq!(allocations(|| memory.read(&mut reading).unwrap()), 0, "{host}");
     }
+}
+
+#[test]
+fn reading_the_kernel_allocates_nothing() {
+    let mut kernel = Kernel::new(&Arc::new(Host::recorded(&fixture("server128", "t0"))));
+    let mut reading = KernelReading::default();
+    // The state of the clock of a recording is a file that is read anew each time: a path and a text.
+    assert!(allocations(|| kernel.read(&mut reading).unwrap()) <= 10 * 4);
 }
 
 /// Files of meters, too. (Counters of a recording are a file that is read anew each time.)

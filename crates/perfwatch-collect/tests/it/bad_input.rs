@@ -12,6 +12,7 @@ use perfwatch_collect::collector::{Collector, Tracker};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
 use perfwatch_collect::host::MAX_FILE_BYTES;
+use perfwatch_collect::kernel::Kernel;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::network::Network;
 use perfwatch_collect::pressure::Pressure;
@@ -22,7 +23,7 @@ use perfwatch_metrics::{Snapshot, State};
 use crate::hosts::{copy, fixture};
 
 /// Every file that the collectors read of a host without netlink.
-const FILES: [&str; 15] = [
+const FILES: [&str; 25] = [
     "stat",
     "interrupts",
     "cpuinfo",
@@ -35,6 +36,16 @@ const FILES: [&str; 15] = [
     "net/sockstat",
     "net/sockstat6",
     "net/tcp",
+    "net/snmp",
+    "net/snmp6",
+    "net/netstat",
+    "net/softnet_stat",
+    "sys/net/netfilter/nf_conntrack_count",
+    "uptime",
+    "sys/fs/file-nr",
+    "sys/kernel/pid_max",
+    "sys/kernel/threads-max",
+    "sys/kernel/random/entropy_avail",
     "diskstats",
     "filesystems",
     "1/mounts",
@@ -73,18 +84,27 @@ fn spoiled(file: &str, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Snapshot {
 const ABSENT: [&str; 5] = ["perf_events", "power", "memory_bandwidth", "resctrl", "self"];
 
 /// Parts of its sections that it does not have.
-const ABSENT_PARTS: [&str; 5] =
-    ["temperature_celsius", "frequency_limit_mhz", "governor", "throttles", "run_queue_wait"];
+const ABSENT_PARTS: [&str; 6] = [
+    "temperature_celsius",
+    "frequency_limit_mhz",
+    "governor",
+    "throttles",
+    "run_queue_wait",
+    "hardware_errors_corrected",
+];
 
 /// The sections that need a file are the only ones that may miss something.
 fn others_are_well(file: &str, snapshot: &Snapshot) {
     let mine: &[_] = match file {
         "stat" | "interrupts" => &["cpu", "scheduler"],
         "cpuinfo" => &["cpu"],
-        "loadavg" | "softirqs" => &["scheduler"],
+        "softirqs" => &["scheduler"],
+        "loadavg" => &["kernel", "scheduler"],
         "meminfo" | "vmstat" => &["memory"],
         _ if file.starts_with("pressure/") => &["pressure"],
-        _ if file.starts_with("net/") => &["network"],
+        _ if file.contains("net/") => &["network"],
+        "uptime" => &["kernel"],
+        _ if file.starts_with("sys/") => &["kernel"],
         _ => &["disk"],
     };
     for (name, section) in snapshot.status.sections() {
@@ -326,5 +346,6 @@ proptest::proptest! {
         survives::<Memory>(dir.path());
         survives::<Network>(dir.path());
         survives::<Disk>(dir.path());
+        survives::<Kernel>(dir.path());
     }
 }

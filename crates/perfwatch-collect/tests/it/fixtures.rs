@@ -8,6 +8,7 @@ use perfwatch_collect::cgroups::Cgroups;
 use perfwatch_collect::collector::{Collector, Report};
 use perfwatch_collect::cpu::Cpu;
 use perfwatch_collect::disk::Disk;
+use perfwatch_collect::kernel::Kernel;
 use perfwatch_collect::memory::Memory;
 use perfwatch_collect::memory_bandwidth::MemoryBandwidth;
 use perfwatch_collect::network::Network;
@@ -51,6 +52,7 @@ fn check(host: &str) {
         "memory": section::<Memory>(host),
         "network": section::<Network>(host),
         "disk": section::<Disk>(host),
+        "kernel": section::<Kernel>(host),
     });
     insta::assert_json_snapshot!(host, snapshot);
 }

@@ -120,8 +120,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::collector("collectors.pressure", "Whether to collect pressure stall information, where the kernel has it."),
     Setting::collector("collectors.cgroups", "Whether to collect CPU time and throttling of top-level control groups."),
     Setting::collector("collectors.memory", "Whether to collect memory, swap, hugepages and paging."),
-    Setting::collector("collectors.network", "Whether to collect interfaces and connections."),
+    Setting::collector(
+        "collectors.network",
+        "Whether to collect interfaces, links, connections and what protocols count.",
+    ),
     Setting::collector("collectors.disk", "Whether to collect disks and file systems."),
+    Setting::collector(
+        "collectors.kernel",
+        "Whether to collect uptime, open files, threads, the state of the clock and errors of memory.",
+    ),
     Setting::collector("collectors.power", "Whether to collect the energy and power of processors, where it is metered."),
     Setting::collector(
         "collectors.memory_bandwidth",

@@ -21,7 +21,7 @@ const MAX_KEPT: usize = 16;
 
 /// The last answers by the moment and the time zone they are for. Whoever asks for one holds the lock, so that pages that
 /// ask at once cost one evaluation, and all verdicts together one of the places for questions.
-pub(super) type Verdicts = Mutex<VecDeque<((i64, String), Arc<Vec<u8>>)>>;
+pub(super) type Verdicts = Mutex<VecDeque<((i64, Option<String>), Arc<Vec<u8>>)>>;
 
 /// What stands out.
 pub(crate) async fn get(State(state): State<AppState>, RawQuery(query): RawQuery) -> Response {
@@ -41,10 +41,12 @@ async fn answer(state: &AppState, query: Option<&str>) -> Result<Arc<Vec<u8>>, P
             let at = instant(text, Edge::To, &now);
             at.map_err(|error| wrong(format!("at: {error}")))?.to_zoned(now.time_zone().clone())
         }
-        None => now,
+        None => now.clone(),
     };
     // The hours of which the usual is asked for are the zone's.
-    let key = (moment_ms(&at), at.offset().to_string());
+    let key = (moment_ms(&at), at.time_zone().iana_name().map(str::to_owned));
+    // What is to come is not known yet.
+    let is_past = at <= now;
     let Ok(mut kept) = timeout(PATIENCE, state.verdicts.lock()).await else {
         let busy = "too many questions about history at a time";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", busy)
@@ -57,7 +59,9 @@ async fn answer(state: &AppState, query: Option<&str>) -> Result<Arc<Vec<u8>>, P
     let found = on_a_thread(&state.questions, move || verdict(store.reader(), &at)).await?;
     let json = serde_json::to_vec(&found.map_err(problem)?);
     let json = Arc::new(json.map_err(|error| unexpected(&error.to_string()))?);
-    kept.push_back((key, Arc::clone(&json)));
+    if is_past {
+        kept.push_back((key, Arc::clone(&json)));
+    }
     let excess = kept.len().saturating_sub(MAX_KEPT);
     kept.drain(..excess);
     Ok(json)

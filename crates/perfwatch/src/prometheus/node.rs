@@ -14,6 +14,7 @@ use perfwatch_metrics::catalog::hidden;
 use perfwatch_metrics::cpu::{CpuMetrics, TICKS_PER_SECOND};
 use perfwatch_metrics::disk::PartitionMetrics;
 use perfwatch_metrics::memory::HostMemory;
+use perfwatch_metrics::network::NetworkMetrics;
 use perfwatch_metrics::snapshot::Uname;
 use perfwatch_metrics::{Snapshot, catalog};
 
@@ -55,6 +56,9 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
         let objects: Vec<_> = named.map(|(name, interface)| (by_device(name), interface)).collect();
         write_all(page, &families::NETWORK, &objects);
     }
+    if let Some(network) = &snapshot.network {
+        write_network(page, network);
+    }
     let disk = snapshot.disk.as_ref();
     if let Some(devices) = disk.and_then(|disk| disk.devices.as_ref()) {
         let named = devices.iter().filter(|(name, _)| *name != ALL_OTHERS && is_disk(name));
@@ -72,6 +76,37 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
         let objects: Vec<_> =
             partitions.values().map(|partition| (labels(partition), partition)).collect();
         write_all(page, &families::FILESYSTEM, &objects);
+    }
+    if let Some(kernel) = &snapshot.kernel {
+        write_all(page, &families::KERNEL, &[(String::new(), kernel)]);
+        let controllers = kernel.memory_controllers.iter().map(|(name, errors)| {
+            let number = name.strip_prefix("mc").unwrap_or(name);
+            (written(&[("controller", number)]), errors)
+        });
+        write_all(page, &families::CONTROLLER, &controllers.collect::<Vec<_>>());
+    }
+}
+
+/// What is of the network and of no interface.
+fn write_network(page: &mut Page, network: &NetworkMetrics) {
+    let once = String::new;
+    if let Some(tcp) = &network.tcp {
+        write_all(page, &families::TCP, &[(once(), tcp)]);
+    }
+    if let Some(udp) = &network.udp {
+        for (family, counters) in families::UDP.iter().zip([&udp.ipv4, &udp.ipv6]) {
+            write_all(page, family, &[(once(), counters)]);
+        }
+    }
+    if let Some(softnet) = &network.softnet {
+        let cpus = softnet.cpus.iter().map(|cpu| (written(&[("cpu", &cpu.cpu.to_string())]), cpu));
+        write_all(page, &families::SOFTNET, &cpus.collect::<Vec<_>>());
+    }
+    if let Some(conntrack) = &network.conntrack {
+        write_all(page, &families::CONNTRACK, &[(once(), conntrack)]);
+    }
+    if let Some(sockets) = &network.sockets {
+        write_all(page, &families::SOCKETS, &[(once(), sockets)]);
     }
 }
 

@@ -154,7 +154,12 @@ fn the_rest_beyond_a_limit_has_no_counters() {
     let mut snapshot = of_recording("vm");
     let interfaces = snapshot.network.as_mut().unwrap().interfaces.as_mut().unwrap();
     let (_, first) = interfaces.first_key_value().unwrap();
-    let rest = InterfaceMetrics { bytes_recv_per_sec: Some(1.0), ..first.clone() };
+    let rest = InterfaceMetrics {
+        bytes_recv_per_sec: Some(1.0),
+        link_up: None,
+        operstate: None,
+        ..first.clone()
+    };
     interfaces.insert(ALL_OTHERS.to_owned(), rest);
     for node_names in [true, false] {
         let text = page(Format::Text, &snapshot, node_names);

@@ -12,6 +12,7 @@ mod deadlines;
 mod faults;
 mod flood;
 mod history;
+mod host_events;
 mod http;
 mod live;
 mod memory;

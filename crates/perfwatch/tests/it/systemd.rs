@@ -166,6 +166,7 @@ fn the_unit_is_as_closed_as_it_can_be() {
         "PrivateNetwork=yes",
         "PrivateUsers=yes",
         "ProtectHome=yes",
+        "ProtectClock=yes",
     ] {
         assert!(!unit.lines().any(|line| line.trim() == trap), "{trap} hides the host");
     }

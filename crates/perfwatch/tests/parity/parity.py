@@ -11,6 +11,8 @@ values must lie between the two:
   space may differ by SLACK, for what PerfWatch itself takes.
 - Rates: the counter must have grown at least as much as between two looks inside PerfWatch's window, and at
   most as much as between before and after. No tolerance but for the length of the window (WINDOW_SLACK).
+- Counters of protocols, the kernel's figures and its clock are read from /proc and by adjtimex(2) once more, by other code;
+  links are asked of psutil, which uses ioctl(2).
 - Latencies: the same bounds, of time and count. Null exactly when nothing completed.
 - Shares of CPU time: psutil's own percentages over the same window, give or take CPU_POINTS.
 
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import fcntl
 import glob
 import json
@@ -85,6 +88,19 @@ SLACK: dict[str, float] = {
     "memory.swap_used_bytes": MIB,
     "memory.swap_free_bytes": MIB,
     "memory.usage_percent": 16 * MIB / psutil.virtual_memory().total * 100 + ROUNDING_POINTS,
+    # Of the whole host, and everybody else goes on.
+    "network.sockets.used": 50,
+    "network.sockets.orphaned": 50,
+    "network.sockets.tcp_memory_bytes": 4 * MIB,
+    "network.sockets.udp_memory_bytes": MIB,
+    "network.conntrack.entries": 50,
+    "network.conntrack.usage_percent": 0.1 + ROUNDING_POINTS,
+    "kernel.open_files": 500,
+    "kernel.open_files_percent": 0.1 + ROUNDING_POINTS,
+    "kernel.threads": 50,
+    "kernel.threads_percent": 0.2 + ROUNDING_POINTS,
+    "kernel.clock_offset_ms": 1.0,
+    "kernel.clock_max_error_ms": 1.0,
     "memory.active_bytes": 64 * MIB,
     "memory.inactive_bytes": 64 * MIB,
     "memory.dirty_bytes": 64 * MIB,
@@ -205,7 +221,7 @@ def counters() -> Values:
     """Everything that only grows, also what only rates are made of."""
     waiting = interrupt_lines() | softirqs() | switches() | queues() | pressure() | slices()
     return {key: value for key, value in waiting.items() if value is not None} | (
-        interrupts() | interfaces() | devices() | disk_queues() | vmstat() | numa()
+        interrupts() | interfaces() | devices() | disk_queues() | vmstat() | numa() | protocols()
     )
 
 
@@ -220,6 +236,143 @@ def interfaces() -> Values:
             fields[field] = getattr(io, field)
         values |= rows("network.interfaces", name, fields)
     return values
+
+
+# Counters of TCP (of both families) and of UDP (of each), by the kernel's name.
+TCP = {"OutSegs": "segments_sent", "RetransSegs": "retransmits", "OutRsts": "resets_sent"}
+TCP_EXT = {"ListenOverflows": "listen_overflows", "ListenDrops": "listen_drops"}
+TCP_EXT |= {"TCPBacklogDrop": "backlog_drops", "SyncookiesSent": "syn_cookies_sent"}
+TCP_EXT |= {"TCPMemoryPressures": "memory_pressures"}
+UDP = {"InDatagrams": "datagrams_in", "OutDatagrams": "datagrams_out", "NoPorts": "no_ports"}
+UDP |= {"InErrors": "in_errors", "RcvbufErrors": "receive_buffer_errors", "SndbufErrors": "send_buffer_errors"}
+
+
+def protocols() -> Values:
+    """By the names that the files themselves give their numbers."""
+    named: Counter[str] = Counter()
+    for file in ("net/snmp", "net/netstat"):
+        lines = proc(file).read_text().splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            protocol, *columns = names.split()
+            found = map(int, values.split()[1:])
+            named.update({protocol + name: value for name, value in zip(columns, found)})
+    if proc("net/snmp6").exists():
+        named.update({name: int(value) for name, value in map(str.split, proc("net/snmp6").open())})
+    values: Values = {}
+    for title, protocol, names in (("tcp", "Tcp:", TCP), ("tcp", "TcpExt:", TCP_EXT)):
+        values |= {(f"network.{title}.{field}", ""): named.get(protocol + name) for name, field in names.items()}
+    values |= {(f"network.udp.{field}", ""): named[f"Udp:{name}"] + named[f"Udp6{name}"] for name, field in UDP.items()}
+    columns = zip(*([int(word, 16) for word in line.split()[:3]] for line in proc("net/softnet_stat").open()))
+    sums = [sum(column) % 2**32 for column in columns]
+    return values | {
+        (f"network.softnet.{field}", ""): total
+        for field, total in zip(("processed", "dropped", "squeezed"), sums)
+    }
+
+
+def sockets() -> Values:
+    text = proc("net/sockstat").read_text()
+    found = re.search(r"sockets: used (\d+)\nTCP: .* orphan (\d+) .* mem (\d+)\nUDP: .* mem (\d+)", text)
+    assert found, text
+    used, orphaned, tcp_pages, udp_pages = map(int, found.groups())
+    return {
+        ("network.sockets.used", ""): used,
+        ("network.sockets.orphaned", ""): orphaned,
+        ("network.sockets.tcp_memory_bytes", ""): tcp_pages * mmap.PAGESIZE,
+        ("network.sockets.udp_memory_bytes", ""): udp_pages * mmap.PAGESIZE,
+    }
+
+
+def conntrack() -> Values:
+    directory = proc("sys/net/netfilter")
+    if not (directory / "nf_conntrack_count").exists():
+        return {}
+    entries, limit = (int((directory / f"nf_conntrack_{name}").read_text()) for name in ("count", "max"))
+    return {
+        ("network.conntrack.entries", ""): entries,
+        ("network.conntrack.limit", ""): limit,
+        ("network.conntrack.usage_percent", ""): entries / limit * 100,
+    }
+
+
+def links() -> Values:
+    """psutil asks by ioctl, PerfWatch by netlink and by files."""
+    duplexes = {psutil.NIC_DUPLEX_FULL: "full", psutil.NIC_DUPLEX_HALF: "half"}
+    values: Values = {}
+    for name, link in psutil.net_if_stats().items():
+        if name == "lo":
+            continue
+        directory = Path("/sys/class/net") / name
+        fields = {"link_up": link.isup, "operstate": (directory / "operstate").read_text().strip()}
+        fields["carrier_changes"] = int((directory / "carrier_changes").read_text())
+        fields["link_bytes_per_sec"] = link.speed * 125_000 if link.isup and link.speed else None
+        fields["duplex"] = duplexes.get(link.duplex) if link.isup else None
+        values |= rows("network.interfaces", name, fields)
+    return values
+
+
+def bounds_of_links(rates: Bounds, known: Values) -> Bounds:
+    """Of devices and bonds of some alone: the speed of others is no limit."""
+    bounds: Bounds = {}
+    for (metric, name), speed in known.items():
+        if metric != "network.interfaces.link_bytes_per_sec":
+            continue
+        directory = Path("/sys/class/net") / name
+        means_it = (directory / "device").exists() or (directory / "bonding").exists()
+        low, high = 0.0, 0.0
+        for way in ("sent", "recv"):
+            least, most = rates[f"network.interfaces.bytes_{way}_per_sec", name]
+            low, high = max(low, least), max(high, most)
+        share = (low / speed * 100 - 0.001, high / speed * 100 + 0.001) if speed and means_it else (None, None)
+        bounds["network.interfaces.link_utilization_percent", name] = share
+    return bounds
+
+
+def bounds_of_retransmits(inner: Looks, outer: Looks) -> Bounds:
+    sent = [growth(looks, "network.tcp.segments_sent", "") for looks in (inner, outer)]
+    again = [growth(looks, "network.tcp.retransmits", "") for looks in (inner, outer)]
+    low = max(0.0, again[0] / sent[1] * 100 - ROUNDING_POINTS) if sent[0] else None
+    high = None if not sent[1] else again[1] / sent[0] * 100 + ROUNDING_POINTS if sent[0] else 100.0
+    return {("network.tcp.retransmit_percent", ""): (low, high)}
+
+
+def kernel_files() -> Values:
+    open_files, _, limit = map(int, proc("sys/fs/file-nr").read_text().split())
+    threads = int(proc("loadavg").read_text().split()[3].split("/")[1])
+    most = min(int(proc(f"sys/kernel/{name}").read_text()) for name in ("pid_max", "threads-max"))
+    return {
+        ("kernel.boot_id", ""): proc("sys/kernel/random/boot_id").read_text().strip(),
+        ("kernel.open_files", ""): open_files,
+        ("kernel.open_files_limit", ""): limit,
+        ("kernel.open_files_percent", ""): round(open_files / limit * 100, 2),
+        ("kernel.threads", ""): threads,
+        ("kernel.threads_limit", ""): most,
+        ("kernel.threads_percent", ""): round(threads / most * 100, 2),
+        ("kernel.entropy_bits", ""): int(proc("sys/kernel/random/entropy_avail").read_text()),
+    }
+
+
+def running_kernel() -> Values:
+    """The clock by adjtimex: modes and its padding, offset, freq, maxerror, esterror (all longs), status."""
+    time_error, sta_nano = 5, 0x2000
+    timex = ctypes.create_string_buffer(512)
+    state = ctypes.CDLL(None).adjtimex(timex)
+    offset, _, max_error, _, status = struct.unpack_from("4qi", timex, 8)
+    controllers = glob.glob("/sys/devices/system/edac/mc/mc*")
+    errors = {
+        field: sum(int(Path(controller, file).read_text()) for controller in controllers) if controllers else None
+        for field, file in (("corrected", "ce_count"), ("uncorrected", "ue_count"))
+    }
+    return kernel_files() | {
+        ("kernel.uptime_seconds", ""): int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+        ("kernel.release", ""): os.uname().release,
+        ("kernel.version", ""): os.uname().version,
+        ("kernel.clock_synchronized", ""): state != time_error,
+        ("kernel.clock_offset_ms", ""): offset / (1e6 if status & sta_nano else 1e3),
+        ("kernel.clock_max_error_ms", ""): max_error / 1e3,
+        ("kernel.hardware_errors_corrected", ""): errors["corrected"],
+        ("kernel.hardware_errors_uncorrected", ""): errors["uncorrected"],
+    }
 
 
 def devices() -> Values:
@@ -563,7 +716,9 @@ def everything() -> Values:
     """All but rates, shares and latencies, which need two looks."""
     slow = connections() | partitions(sizes=True) | frequencies() | temperatures() | limits()
     absent = queues() | pressure() | slices()  # and what of these is there
-    return slow | memory() | node_sizes() | zram() | loads() | absent | counters()
+    of_network = links() | sockets() | conntrack()
+    of_memory = memory() | node_sizes() | zram()
+    return slow | of_memory | of_network | loads() | running_kernel() | absent | counters()
 
 
 # --- What PerfWatch says -----------------------------------------------------------------------------------
@@ -587,8 +742,8 @@ def flatten(snapshot: dict[str, Any]) -> Values:
                 values[metric, name] = row.get(field, ABSENT)
         elif isinstance(found, dict) and isinstance(found.get(field), list):
             values |= {(metric, str(place)): value for place, value in enumerate(found[field])}
-        else:
-            values[metric, ""] = (found or {}).get(field, ABSENT)
+        elif found is not None:
+            values[metric, ""] = found.get(field, ABSENT)
     cpu = snapshot.get("cpu") or {}
     names, celsius = cpu.get("temperature_sensors") or [], cpu.get("temperature_celsius") or []
     if len(names) == len(celsius):
@@ -617,7 +772,7 @@ def bounds_between(before: Values, after: Values) -> Bounds:
         if None not in (low, high):
             low, high = min(low, high), max(low, high)
             if slack := SLACK.get(key[0]):  # no slack, for it may be a string
-                low, high = max(0, low - slack), high + slack
+                low, high = min(low, max(0, low - slack)), high + slack
         bounds[key] = (low, high)
     return bounds
 
@@ -724,7 +879,11 @@ def run_live(arguments: argparse.Namespace) -> list[Check]:
         sys.exit("parity: no two looks fell into PerfWatch's window: this machine is too busy to tell")
     inner, outer = (within[0], within[-1]), (before, after)
     bounds = bounds_between(before, after) | bounds_of_shares(shares)
-    bounds |= bounds_of_rates(inner, outer, seconds) | bounds_of_latencies(inner, outer)
+    rates = bounds_of_rates(inner, outer, seconds)
+    bounds |= rates | bounds_of_latencies(inner, outer) | bounds_of_retransmits(inner, outer)
+    bounds |= bounds_of_links(rates, before)
+    if arguments.load:
+        require_moves(inner)
     return compare(bounds, flatten(snapshot), golden_ids())
 
 
@@ -752,6 +911,10 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
             "vmstat": vmstat,
             "diskstats": lambda: devices() | disk_queues(),
             "net/tcp": connections_of_fixture,
+            "net/netstat": protocols,
+            "net/sockstat": sockets,
+            "sys/net/netfilter": conntrack,
+            "sys/fs/file-nr": kernel_files,
             "self/mounts": lambda: partitions(sizes=False),
         }
         values: Values = numa() | node_sizes() | zram()
@@ -760,6 +923,9 @@ def run_fixture(arguments: argparse.Namespace) -> list[Check]:
                 values |= read()
     output = subprocess.run(snapshot_command(arguments), check=True, stdout=subprocess.PIPE).stdout
     bounds: Bounds = {key: (value, value) for key, value in values.items()}
+    for (metric, instance), value in values.items():
+        if metric.startswith("network.conntrack") and isinstance(value, float):
+            bounds[metric, instance] = (value - ROUNDING_POINTS, value + ROUNDING_POINTS)
     percent = values["memory.usage_percent", ""]
     bounds["memory.usage_percent", ""] = (percent - ROUNDING_POINTS, percent + ROUNDING_POINTS)
     recorded = {metric for metric, _ in values} - {rate for rate, _ in RATES.values()}
@@ -852,8 +1018,51 @@ def keep_network_busy(parent: int, ready: Any) -> None:
         time.sleep(0.002)
 
 
+# What keep_protocols_busy() makes grow.
+MOVED = ["network.softnet.processed", "network.tcp.segments_sent", "network.tcp.resets_sent"]
+MOVED += ["network.tcp.listen_overflows", "network.tcp.listen_drops"]
+MOVED += [f"network.udp.{name}" for name in ("datagrams_in", "datagrams_out", "no_ports", "in_errors")]
+MOVED += ["network.udp.receive_buffer_errors"]
+
+
+def require_moves(inner: Looks) -> None:
+    """A counter that stood still would go untested unseen."""
+    if still := [metric for metric in MOVED if growth(inner, metric, "") == 0]:
+        print(f"parity: the load did not move {', '.join(still)}", file=sys.stderr)
+
+
+def keep_protocols_busy(parent: int) -> None:
+    """Datagrams read, to nobody, and to a buffer that nobody empties; connections refused, and to a full queue."""
+    families = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+    pairs = []
+    for family, address in families:
+        crowded = socket.create_server((address, 0), family=family, backlog=0)
+        full = socket.create_connection(crowded.getsockname()[:2])
+        read, unread, nobody = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(3))
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        for receiver in (read, unread, nobody):
+            receiver.bind((address, 0))
+        closed = nobody.getsockname()
+        nobody.close()
+        pairs.append((family, crowded, full, read, unread, closed))
+    while os.getppid() == parent:
+        for family, crowded, _full, read, unread, closed in pairs:
+            sender = socket.socket(family, socket.SOCK_DGRAM)
+            for target in (read.getsockname(), unread.getsockname(), closed):
+                with contextlib.suppress(OSError):  # the refusal of the datagram before
+                    sender.sendto(bytes(500), target)
+            read.recv(1000)
+            for target in (crowded.getsockname(), closed):
+                client = socket.socket(family)
+                client.setblocking(False)
+                with contextlib.suppress(OSError):
+                    client.connect_ex(target)
+                client.close()
+            sender.close()
+        time.sleep(0.01)
+
+
 @contextlib.contextmanager
-def workers(group: Path | None) -> Iterator[None]:
 def limited_group(processes: list[Any]) -> Iterator[None]:
     """A control group below the root that may use a fifth of a CPU, with one process that wants all of it."""
     root = Path("/sys/fs/cgroup")
@@ -887,6 +1096,7 @@ def workers(group: Path | None) -> Iterator[None]:
     context = multiprocessing.get_context("fork")
     ready, parent = context.Event(), os.getpid()
     jobs = [(burn, (parent, 0)), (burn, (parent, 10)), (keep_disk_busy, (parent,))]
+    jobs.append((keep_protocols_busy, (parent,)))
     if group:
         jobs.append((keep_memory_short, (parent, group)))
     has_tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)

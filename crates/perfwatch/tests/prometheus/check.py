@@ -5,7 +5,7 @@ node_exporter that names are compared with.
 
     check.py parse URL              both formats, parsed; labels and values as in URL/api/v1/snapshot
     check.py promtool URL           promtool check metrics; with --own there is nothing to remark, without it remarks on
-                                    nothing but the capitals in node_exporter's names of memory
+                                    nothing but what node_exporter calls memory, counters of protocols and bits
     check.py node URL               names, types, labels and values beside a running node_exporter's
     check.py scrape URL [URL…]      a real Prometheus scrapes for a while (--seconds); what it then knows equals the
                                     snapshots of the first URL, and every expression of the dashboard has an answer
@@ -88,6 +88,31 @@ TOLD = {
             "packets_recv": ("node_network_receive_packets_total", 1),
             "errors_in": ("node_network_receive_errs_total", 1),
             "drops_out": ("node_network_transmit_drop_total", 1),
+            "carrier_changes": ("node_network_carrier_changes_total", 1),
+            "link_bytes_per_sec": ("node_network_speed_bytes", 1),
+        },
+    ),
+    "network.tcp": (
+        None,
+        {
+            "segments_sent": ("node_netstat_Tcp_OutSegs", 1),
+            "retransmits": ("node_netstat_Tcp_RetransSegs", 1),
+            "listen_overflows": ("node_netstat_TcpExt_ListenOverflows", 1),
+            "backlog_drops": ("perfwatch_network_tcp_backlog_drops_total", 1),
+        },
+    ),
+    "network.udp": (None, {"receive_buffer_errors": ("perfwatch_network_udp_receive_buffer_errors_total", 1)}),
+    "network.softnet": (None, {"squeezed": ("perfwatch_network_softnet_squeezed_total", 1)}),
+    "network.conntrack": (None, {"entries": ("node_nf_conntrack_entries", 1)}),
+    "network.sockets": (None, {"tcp_memory_bytes": ("node_sockstat_TCP_mem_bytes", 1)}),
+    "kernel": (
+        None,
+        {
+            "uptime_seconds": ("perfwatch_kernel_uptime_seconds", 1),
+            "open_files": ("node_filefd_allocated", 1),
+            "threads_percent": ("perfwatch_kernel_threads_ratio", 0.01),
+            "clock_synchronized": ("node_timex_sync_status", 1),
+            "clock_max_error_ms": ("perfwatch_kernel_clock_max_error_seconds", 0.001),
         },
     ),
     "disk.devices": (
@@ -117,7 +142,10 @@ TOLD = {
 }
 
 # What differs between two looks at a busy host is not compared, only bracketed by one before and one after.
-SLOW_OR_GROWING = re.compile(r"_total$|^node_vmstat_|^node_filesystem_(size|files$|readonly|device_error)|^node_boot_")
+SLOW_OR_GROWING = re.compile(
+    r"_total$|^node_vmstat_|^node_filesystem_(size|files$|readonly|device_error)|^node_boot_"
+    r"|^node_netstat_(?!Tcp_CurrEstab)|^node_network_|^node_filefd_maximum|_conntrack_entries_limit|^node_(timex|entropy)_"
+)
 # Those that are computed from others or that every process changes: bracketed with room.
 ROOM = 0.02
 
@@ -246,7 +274,9 @@ def promtool(arguments: argparse.Namespace) -> None:
     remarks = (output.stdout + output.stderr).splitlines()
     capitals = "metric names should be written in 'snake_case' not 'camelCase'"
     if not arguments.own:
-        remarks = [line for line in remarks if not (line.startswith("node_memory_") and line.endswith(capitals))]
+        named_so = ("node_memory_", "node_netstat_")
+        remarks = [line for line in remarks if not (line.startswith(named_so) and line.endswith(capitals))]
+        remarks = [line for line in remarks if not line.startswith("node_entropy_available_bits use base unit")]
         # 3: there are remarks, and nothing is wrong otherwise.
         if output.returncode not in (0, 3):
             wrong(f"promtool: exit status {output.returncode}")

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use perfwatch_metrics::cpu::{CpuMetrics, Throttled};
 use perfwatch_metrics::disk::{DeviceMetrics, PartitionMetrics};
+use perfwatch_metrics::kernel::KernelMetrics;
 use perfwatch_metrics::memory::{HostMemory, NodeMetrics};
-use perfwatch_metrics::network::InterfaceMetrics;
+use perfwatch_metrics::network::{
+    ConntrackMetrics, InterfaceMetrics, SocketMetrics, SoftnetCpu, TcpMetrics, UdpCounters,
+};
 use perfwatch_metrics::pressure::PressureMetrics;
 use perfwatch_metrics::scheduler::{HostScheduler, RunQueue};
 
@@ -203,7 +206,12 @@ pub(super) const MEMINFO: [(&str, &str); 19] = [
     ("Zswapped", "memory.zswap_stored_bytes"),
 ];
 
-pub(super) const NETWORK: [Node<InterfaceMetrics>; 16] = [
+pub(super) const NETWORK: [Node<InterfaceMetrics>; 19] = [
+    counter(
+        "node_network_carrier_changes",
+        Metric("network.interfaces.carrier_changes"),
+        |interface| whole(interface.carrier_changes?),
+    ),
     counter("node_network_receive_bytes", Metric("network.interfaces.bytes_recv"), |interface| {
         whole(interface.bytes_recv)
     }),
@@ -236,6 +244,11 @@ pub(super) const NETWORK: [Node<InterfaceMetrics>; 16] = [
         Metric("network.interfaces.packets_recv"),
         |interface| whole(interface.packets_recv),
     ),
+    gauge(
+        "node_network_speed_bytes",
+        Metric("network.interfaces.link_bytes_per_sec"),
+        |interface| whole(interface.link_bytes_per_sec?),
+    ),
     counter("node_network_transmit_bytes", Metric("network.interfaces.bytes_sent"), |interface| {
         whole(interface.bytes_sent)
     }),
@@ -265,6 +278,142 @@ pub(super) const NETWORK: [Node<InterfaceMetrics>; 16] = [
         "node_network_transmit_packets",
         Metric("network.interfaces.packets_sent"),
         |interface| whole(interface.packets_sent),
+    ),
+    gauge("node_network_up", Words("1 when the operational state is up."), |interface| {
+        whole(u64::from(interface.operstate? == "up"))
+    }),
+];
+
+pub(super) const TCP: [Node<TcpMetrics>; 7] = [
+    unknown("node_netstat_TcpExt_ListenDrops", Metric("network.tcp.listen_drops"), |tcp| {
+        whole(tcp.listen_drops?)
+    }),
+    unknown("node_netstat_TcpExt_ListenOverflows", Metric("network.tcp.listen_overflows"), |tcp| {
+        whole(tcp.listen_overflows?)
+    }),
+    unknown("node_netstat_TcpExt_SyncookiesSent", Metric("network.tcp.syn_cookies_sent"), |tcp| {
+        whole(tcp.syn_cookies_sent?)
+    }),
+    unknown(
+        "node_netstat_Tcp_CurrEstab",
+        Words("TCP connections in ESTABLISHED or CLOSE_WAIT."),
+        |tcp| whole(tcp.established?),
+    ),
+    unknown("node_netstat_Tcp_OutRsts", Metric("network.tcp.resets_sent"), |tcp| {
+        whole(tcp.resets_sent?)
+    }),
+    unknown("node_netstat_Tcp_OutSegs", Metric("network.tcp.segments_sent"), |tcp| {
+        whole(tcp.segments_sent?)
+    }),
+    unknown("node_netstat_Tcp_RetransSegs", Metric("network.tcp.retransmits"), |tcp| {
+        whole(tcp.retransmits?)
+    }),
+];
+
+macro_rules! udp {
+    ($protocol:literal) => {
+        [
+            unknown(
+                concat!("node_netstat_", $protocol, "_InDatagrams"),
+                Words("UDP datagrams that programs took."),
+                |udp| whole(udp.datagrams_in?),
+            ),
+            unknown(
+                concat!("node_netstat_", $protocol, "_InErrors"),
+                Words("UDP datagrams that could not be delivered."),
+                |udp| whole(udp.in_errors?),
+            ),
+            unknown(
+                concat!("node_netstat_", $protocol, "_NoPorts"),
+                Words("UDP datagrams for ports on which no socket is bound."),
+                |udp| whole(udp.no_ports?),
+            ),
+            unknown(
+                concat!("node_netstat_", $protocol, "_OutDatagrams"),
+                Words("UDP datagrams sent."),
+                |udp| whole(udp.datagrams_out?),
+            ),
+            unknown(
+                concat!("node_netstat_", $protocol, "_RcvbufErrors"),
+                Words("UDP datagrams thrown away because the socket's buffer was full."),
+                |udp| whole(udp.receive_buffer_errors?),
+            ),
+            unknown(
+                concat!("node_netstat_", $protocol, "_SndbufErrors"),
+                Words("UDP datagrams that were not sent for want of room."),
+                |udp| whole(udp.send_buffer_errors?),
+            ),
+        ]
+    };
+}
+
+/// Of IPv4 and of IPv6: the catalog has their sums.
+pub(super) const UDP: [[Node<UdpCounters>; 6]; 2] = [udp!("Udp"), udp!("Udp6")];
+
+pub(super) const SOFTNET: [Node<SoftnetCpu>; 3] = [
+    counter(
+        "node_softnet_dropped",
+        Words("Packets thrown away because the CPU's queue of received packets was full."),
+        |cpu| whole(cpu.dropped.into()),
+    ),
+    counter("node_softnet_processed", Words("Packets taken in by the CPU."), |cpu| {
+        whole(cpu.processed.into())
+    }),
+    counter(
+        "node_softnet_times_squeezed",
+        Words("How often the CPU had more packets to take in than one go allows."),
+        |cpu| whole(cpu.squeezed.into()),
+    ),
+];
+
+pub(super) const CONNTRACK: [Node<ConntrackMetrics>; 2] = [
+    gauge("node_nf_conntrack_entries", Metric("network.conntrack.entries"), |conntrack| {
+        whole(conntrack.entries)
+    }),
+    gauge("node_nf_conntrack_entries_limit", Metric("network.conntrack.limit"), |conntrack| {
+        whole(conntrack.limit?)
+    }),
+];
+
+pub(super) const SOCKETS: [Node<SocketMetrics>; 4] = [
+    gauge("node_sockstat_TCP_mem_bytes", Metric("network.sockets.tcp_memory_bytes"), |sockets| {
+        whole(sockets.tcp_memory_bytes?)
+    }),
+    gauge("node_sockstat_TCP_orphan", Metric("network.sockets.orphaned"), |sockets| {
+        whole(sockets.orphaned?)
+    }),
+    gauge("node_sockstat_UDP_mem_bytes", Metric("network.sockets.udp_memory_bytes"), |sockets| {
+        whole(sockets.udp_memory_bytes?)
+    }),
+    gauge("node_sockstat_sockets_used", Metric("network.sockets.used"), |sockets| {
+        whole(sockets.used?)
+    }),
+];
+
+pub(super) const KERNEL: [Node<KernelMetrics>; 4] = [
+    gauge("node_entropy_available_bits", Metric("kernel.entropy_bits"), |kernel| {
+        whole(kernel.entropy_bits?)
+    }),
+    gauge("node_filefd_allocated", Metric("kernel.open_files"), |kernel| whole(kernel.open_files?)),
+    gauge("node_filefd_maximum", Metric("kernel.open_files_limit"), |kernel| {
+        whole(kernel.open_files_limit?)
+    }),
+    gauge("node_timex_sync_status", Metric("kernel.clock_synchronized"), |kernel| {
+        whole(kernel.clock_synchronized?.into())
+    }),
+];
+
+/// Of each memory controller.
+pub(super) const CONTROLLER: [Node<[u64; 2]>; 2] = [
+    counter(
+        "node_edac_correctable_errors",
+        Words("Errors of the controller's memory that were put right."),
+        |[corrected, _]| whole(*corrected),
+    ),
+    counter(
+        "node_edac_uncorrectable_errors",
+        Words("Errors of the controller's memory that could not be put right."),
+        |[_, uncorrected]| whole(*uncorrected),
     ),
 ];
 
@@ -367,8 +516,10 @@ pub(in crate::prometheus) fn stood_for() -> HashMap<&'static str, String> {
             Words(_) => None,
         })
     }
-    let families = of(&VMSTAT).chain(of(&NODES)).chain(of(&NETWORK));
-    let families = families.chain(of(&DISK)).chain(of(&FILESYSTEM));
+    let of_network = of(&NETWORK).chain(of(&TCP)).chain(of(&CONNTRACK)).chain(of(&SOCKETS));
+    let of_disk = of(&DISK).chain(of(&FILESYSTEM));
+    let of_memory = of(&VMSTAT).chain(of(&NODES));
+    let families = of_memory.chain(of_network).chain(of_disk).chain(of(&KERNEL));
     let meminfo = MEMINFO.map(|(line, id)| {
         let unit = if line.starts_with("HugePages_") { "" } else { "_bytes" };
         (id, format!("node_memory_{line}{unit}"))
