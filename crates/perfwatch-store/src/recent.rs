@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::chunk::Chunk;
 use crate::event::Event;
 use crate::retention::Options;
-use crate::row::{Numbered, Row, limit, pack};
+use crate::row::{Numbered, Row, last_of_each, limit, pack};
 
 /// How long rows stay in memory after they were written.
 pub const MEMORY_NS: i64 = 600_000_000_000;
@@ -62,7 +62,7 @@ pub(crate) struct State {
     earlier: u64,
     /// Not packed yet.
     pending: Vec<Arc<Numbered>>,
-    /// The row before the first that is not packed.
+    /// What each group had before the first row that is not packed, as one row.
     before: Option<Arc<Numbered>>,
     /// Packed, oldest first.
     pub(crate) chunks: VecDeque<Arc<Chunk>>,
@@ -276,10 +276,11 @@ impl State {
         let seq = self.next_seq;
         self.next_seq = seq.saturating_add(1);
         self.health.left_out_series = limit(&mut row);
-        // A group continues the row before it only if that row has the group.
-        let before = self.pending.last().or(self.before.as_ref());
+        // A group continues what it had before, however many rows without it lie between.
         for group in &mut row.groups {
-            if before.is_none_or(|before| before.group(&group.layout.group).is_none()) {
+            let name = &group.layout.group;
+            let mut before = self.pending.iter().rev().chain(&self.before);
+            if !before.any(|before| before.group(name).is_some()) {
                 group.covered = 0;
             }
         }
@@ -297,8 +298,7 @@ impl State {
     pub(crate) fn pack(&mut self) -> io::Result<()> {
         let chunks = pack(&self.pending, self.before.as_deref())?;
         self.chunks.extend(chunks.into_iter().map(Arc::new));
-        self.before = self.pending.pop().or(self.before.take());
-        self.pending.clear();
+        self.before = last_of_each(std::mem::take(&mut self.pending), self.before.take());
         self.trim();
         Ok(())
     }

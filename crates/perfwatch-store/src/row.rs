@@ -27,7 +27,7 @@ pub struct Row {
 pub struct GroupRow {
     /// Its series.
     pub layout: Arc<Layout>,
-    /// Nanoseconds since the row before, by a clock that runs evenly, between the two readings. 0 when this row
+    /// Nanoseconds since the row before that has the group, by a clock that runs evenly, between the two readings. 0 when this row
     /// continues none: no counter is taken to have increased.
     pub covered: u64,
     /// A value for each series of the layout; None where there is none, as for every ratio.
@@ -79,6 +79,27 @@ pub(crate) fn limit(row: &mut Row) -> usize {
     left_out
 }
 
+/// The last row, with what groups that it does not have had in earlier ones.
+pub(crate) fn last_of_each(
+    mut rows: Vec<Arc<Numbered>>,
+    before: Option<Arc<Numbered>>,
+) -> Option<Arc<Numbered>> {
+    let Some(last) = rows.pop() else { return before };
+    let mut missing: Vec<GroupRow> = Vec::new();
+    for group in rows.iter().rev().chain(&before).flat_map(|row| &row.row.groups) {
+        let name = &group.layout.group;
+        let is_known = missing.iter().any(|known| known.layout.group == *name);
+        if !is_known && last.group(name).is_none() {
+            missing.push(group.clone());
+        }
+    }
+    if missing.is_empty() {
+        return Some(last);
+    }
+    missing.extend(last.row.groups.iter().cloned());
+    Some(Arc::new(Numbered { seq: last.seq, row: Row { time: last.row.time, groups: missing } }))
+}
+
 /// Chunks of rows: one for each stretch within a bucket of the finest rollup and without a change of layout.
 pub(crate) fn pack(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Vec<Chunk>> {
     let fits = |chunk: &[Arc<Numbered>], next: &Numbered| {
@@ -91,12 +112,12 @@ pub(crate) fn pack(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Res
         })
     };
     let mut chunks = Vec::new();
-    let (mut start, mut before) = (0, before);
+    let mut start = 0;
     for end in 1..=rows.len() {
         let part = rows.get(start..end).unwrap_or_default();
         if rows.get(end).is_none_or(|next| !fits(part, next)) {
-            chunks.push(encode(part, before)?);
-            before = part.last().map(Arc::as_ref);
+            let earlier = rows.get(..start).unwrap_or_default().iter().map(Arc::as_ref).rev();
+            chunks.push(encode(part, earlier.chain(before))?);
             start = end;
         }
     }
@@ -107,8 +128,11 @@ fn same(one: &Arc<Layout>, other: &Arc<Layout>) -> bool {
     Arc::ptr_eq(one, other) || one == other
 }
 
-/// The chunk of rows that share their layouts.
-fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk> {
+/// The chunk of rows that share their layouts, with those before them, the last one first.
+fn encode<'r>(
+    rows: &[Arc<Numbered>],
+    before: impl Iterator<Item = &'r Numbered> + Clone,
+) -> io::Result<Chunk> {
     let seqs = (rows.first().map_or(0, |row| row.seq), rows.last().map_or(0, |row| row.seq));
     let mut builder = ChunkBuilder::new(0, seqs, COMMIT_LEVEL)?;
     let mut done: Vec<&str> = Vec::new();
@@ -123,8 +147,9 @@ fn encode(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Result<Chunk
         let (times, covered): (Vec<_>, Vec<_>) = rows.iter().filter_map(of).unzip();
         let axis = Axis { times, covered, rows: Vec::new() };
         let lead = axis.covered.first().is_some_and(|covered| *covered > 0);
-        let earlier = before.filter(|_| lead).and_then(|before| before.group(&layout.group));
-        // Where the series were in the row before, if that had others.
+        let mut before = before.clone().filter(|_| lead);
+        let earlier = before.find_map(|before| before.group(&layout.group));
+        // Where the series were in the row before that has the group, if that had others.
         let other = earlier.filter(|earlier| !same(&earlier.layout, layout));
         let moved: Option<HashMap<&Series, usize>> =
             other.map(|earlier| earlier.layout.series().zip(0..).collect());

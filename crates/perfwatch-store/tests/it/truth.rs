@@ -132,7 +132,8 @@ type Known = HashMap<(usize, i64, i64, usize), Arc<Expected>>;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Truth {
     pub(crate) rows: Vec<Arc<Measured>>,
-    before: Option<Arc<Measured>>,
+    /// The last row that had each group.
+    before: BTreeMap<Arc<str>, Arc<Measured>>,
     /// What [`Truth::check_at_most`] worked out before, for so many rows and these steps. Shared by clones, which are to
     /// go on with the same rows.
     known: Arc<Mutex<Known>>,
@@ -151,21 +152,24 @@ impl Truth {
         let row = Row { time, groups: parts.iter().map(group).collect() };
         let mut says = Vec::new();
         for part in &mut parts {
-            let before = self.before.as_ref().and_then(|row| row.part(&part.shape.group));
+            let before = self.before.get(&*part.shape.group);
+            let before = before.and_then(|row| row.part(&part.shape.group));
             if before.is_none() {
                 part.covered = 0;
             }
             says.push(part.says(before));
         }
         let measured = Arc::new(Measured { time, parts, says });
-        self.before = Some(Arc::clone(&measured));
+        for part in &measured.parts {
+            self.before.insert(Arc::clone(&part.shape.group), Arc::clone(&measured));
+        }
         self.rows.push(measured);
         row
     }
 
     /// The next row is the first of a run.
     pub(crate) fn restarted(&mut self) {
-        self.before = None;
+        self.before.clear();
     }
 
     /// Compares an answer with the rows.

@@ -329,22 +329,31 @@ pub(crate) fn assert_history_equals(server: &Server, snapshots: &[Value]) -> (us
             };
             for (at, step) in steps.iter().enumerate().filter(|(_, step)| !unknown.contains(step)) {
                 let value = value(step);
-                let place = || format!("{key:?} at {step}: {series}");
+                let place = || {
+                    let section = key.0.split('.').next().unwrap();
+                    let statuses: Vec<_> = elapsed
+                        .range(step - 4 * STEP_MS..=step + 2 * STEP_MS)
+                        .map(|(step, status)| format!("{step}: {}", status[section]))
+                        .collect();
+                    format!("{key:?} at {step}: {series}, while {statuses:#?}")
+                };
                 equal += usize::from(!value.is_null());
                 if series["last"].is_array() {
                     assert_eq!(&series["last"][at], value, "{}", place());
                     assert_eq!(series["count"][at], u64::from(!value.is_null()), "{}", place());
+                    // The row before in which the section was collected: it may be paced, or have been late without being read.
+                    let section = key.0.split('.').next().unwrap();
+                    let was_there = |before: &i64| elapsed[before][section]["state"] == "ok";
                     let row_before = expected
                         .range(..step)
-                        .next_back()
+                        .rfind(|(before, _)| was_there(before))
                         .filter(|(before, _)| unknown.range(**before..*step).next().is_none());
                     let before = row_before
                         .and_then(|(_, numbers)| numbers.get(&key))
                         .unwrap_or(&Value::Null);
-                    let timed = elapsed.get(step).is_some_and(|status| {
-                        let section = key.0.split('.').next().unwrap();
-                        status[section]["elapsed_ms"].is_number()
-                    });
+                    let timed = elapsed
+                        .get(step)
+                        .is_some_and(|status| status[section]["elapsed_ms"].is_number());
                     let grown = value
                         .as_u64()
                         .zip(before.as_u64())
