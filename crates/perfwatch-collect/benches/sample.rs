@@ -36,7 +36,7 @@ use rustix::time::{ClockId, clock_gettime};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What the collectors read of /proc at every tick. Mount tables are not among them: they are read when they change.
-const PROCFS: [(&str, &str); 23] = [
+const PROCFS: [(&str, &str); 24] = [
     ("cpu", "stat"),
     ("cpu", "interrupts"),
     ("cpu", "cpuinfo"),
@@ -60,6 +60,7 @@ const PROCFS: [(&str, &str); 23] = [
     ("pressure", "pressure/cpu"),
     ("pressure", "pressure/memory"),
     ("pressure", "pressure/io"),
+    ("self", "self/stat"),
 ];
 
 /// Of /sys: the directory, the directories in it that begin so and end in a number, and the files of each.
@@ -69,7 +70,8 @@ const SYSFS: [(&str, &str, &str, &[&str]); 2] = [
 ];
 
 /// Sections with a floor.
-const COLLECTORS: [&str; 6] = ["cpu", "memory", "network", "disk", "scheduler", "pressure"];
+const COLLECTORS: [&str; 7] =
+    ["cpu", "memory", "network", "disk", "scheduler", "pressure", "kernel"];
 
 /// What the scheduler's collector reads when it is alone. Else it shares it with the CPUs'.
 const OF_SCHEDULER: [&str; 2] = ["stat", "interrupts"];

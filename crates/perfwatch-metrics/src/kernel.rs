@@ -32,7 +32,7 @@ metrics! {
         /// Open files by their limit
         ///
         /// Share of the file handles that may be given out.
-        open_files_percent: Option<f64> = Gauge(Percent) from "open_files / open_files_limit",
+        open_files_percent: Option<f64> = Gauge(Percent) from "open_files / open_files_limit" better lower,
         /// Threads
         ///
         /// Threads of all processes and of the kernel itself.
@@ -44,7 +44,7 @@ metrics! {
         /// Threads by their limit
         ///
         /// Share of the threads that there may be.
-        threads_percent: Option<f64> = Gauge(Percent) from "threads / threads_limit",
+        threads_percent: Option<f64> = Gauge(Percent) from "threads / threads_limit" better lower,
         /// Entropy
         ///
         /// Bits of randomness that the kernel reckons with. Since kernel 5.18 it is 256 once there was enough, and stays so.
@@ -63,16 +63,18 @@ metrics! {
         ///
         /// How far the clock may be off at most, as the program that keeps it right reckons. The kernel lets it grow by 0.5 ms
         /// a second until it is told anew, up to 16 s.
-        clock_max_error_ms: Option<f64> = Gauge(Milliseconds) from "adjtimex(2): maxerror",
+        clock_max_error_ms: Option<f64> = Gauge(Milliseconds) from "adjtimex(2): maxerror" better lower,
         /// Corrected memory errors
         ///
         /// Bits of memory that had turned and were put right, since the driver was loaded. One that grows is a module on its
         /// way out. Null without ECC memory or its EDAC driver.
-        hardware_errors_corrected: Option<u64> = Counter(Count) from "/sys/devices/system/edac/mc/mc*/ce_count",
+        hardware_errors_corrected: Option<u64> = Counter(Count) from "/sys/devices/system/edac/mc/mc*/ce_count"
+            better lower,
         /// Uncorrected memory errors
         ///
         /// Errors of memory that could not be put right. Null without ECC memory or its EDAC driver.
-        hardware_errors_uncorrected: Option<u64> = Counter(Count) from "/sys/devices/system/edac/mc/mc*/ue_count",
+        hardware_errors_uncorrected: Option<u64> = Counter(Count) from "/sys/devices/system/edac/mc/mc*/ue_count"
+            better lower,
     }
     raw {
         /// Name of each memory controller, and its corrected and uncorrected errors.

@@ -91,36 +91,37 @@ metrics! {
         ///
         /// Packets that arrived damaged, such as with a bad checksum or length. A cable, a port or a driver
         /// is at fault.
-        errors_in: u64 = Counter(Count) from "/proc/net/dev",
+        errors_in: u64 = Counter(Count) from "/proc/net/dev" better lower,
         /// Transmit errors
         ///
         /// Packets that could not be sent.
-        errors_out: u64 = Counter(Count) from "/proc/net/dev",
+        errors_out: u64 = Counter(Count) from "/proc/net/dev" better lower,
         /// Receive drops
         ///
         /// Packets that arrived whole and were thrown away, for want of buffers or of a protocol that would
         /// take them.
-        drops_in: u64 = Counter(Count) from "/proc/net/dev",
+        drops_in: u64 = Counter(Count) from "/proc/net/dev" better lower,
         /// Transmit drops
         ///
         /// Packets thrown away before they were sent, such as from a full queue.
-        drops_out: u64 = Counter(Count) from "/proc/net/dev",
+        drops_out: u64 = Counter(Count) from "/proc/net/dev" better lower,
         /// Receive error rate
         ///
         /// Packets per second that arrived damaged.
-        errors_in_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(errors_in),
+        errors_in_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(errors_in) better lower,
         /// Transmit error rate
         ///
         /// Packets per second that could not be sent.
-        errors_out_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(errors_out),
+        errors_out_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(errors_out)
+            better lower,
         /// Receive drop rate
         ///
         /// Packets per second that arrived whole and were thrown away.
-        drops_in_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(drops_in),
+        drops_in_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(drops_in) better lower,
         /// Transmit drop rate
         ///
         /// Packets per second that were thrown away before they were sent.
-        drops_out_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(drops_out),
+        drops_out_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/dev" as rate(drops_out) better lower,
         /// Link up
         ///
         /// Whether packets can pass: the operational state is up, or unknown with a carrier, as of interfaces whose
@@ -146,13 +147,13 @@ metrics! {
         /// Of the direction that carries more, the share of the link's speed; of half duplex, of both together. Null
         /// without a speed, and of interfaces that are neither a device nor a bond: their speed is no limit.
         link_utilization_percent: Option<f64> = Gauge(Percent)
-            from "max(bytes_sent_per_sec, bytes_recv_per_sec) / link_bytes_per_sec",
+            from "max(bytes_sent_per_sec, bytes_recv_per_sec) / link_bytes_per_sec" better lower,
         /// Carrier changes
         ///
         /// How often the link came or went since the interface was made. One that grows is a cable or a port that
         /// wavers. Null before kernel 3.15.
         carrier_changes: Option<u64> = Counter(Count)
-            from "IFLA_CARRIER_CHANGES of RTM_GETLINK, else carrier_changes of /sys/class/net",
+            from "IFLA_CARRIER_CHANGES of RTM_GETLINK, else carrier_changes of /sys/class/net" better lower,
     }
     raw {
         /// The rest of what /proc/net/dev has of receiving: fifo, frame, compressed, multicast.
@@ -208,20 +209,22 @@ metrics! {
         ///
         /// Packets thrown away because a CPU's queue of received packets was full (net.core.netdev_max_backlog). 32 bits, as
         /// network.softnet.processed.
-        dropped: u64 = Counter(Count) from "/proc/net/softnet_stat, column 2" as counter32,
+        dropped: u64 = Counter(Count) from "/proc/net/softnet_stat, column 2" as counter32 better lower,
         /// Backlog drop rate
         ///
         /// Packets per second thrown away because a CPU's queue of received packets was full.
-        dropped_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/softnet_stat, column 2" as rate(dropped),
+        dropped_per_sec: Option<f64> = Gauge(PacketsPerSecond) from "/proc/net/softnet_stat, column 2" as rate(dropped)
+            better lower,
         /// Time squeezes
         ///
         /// How often a CPU had more packets to take in than one go allows (net.core.netdev_budget and netdev_budget_usecs) and
         /// had to come back for the rest. 32 bits, as network.softnet.processed.
-        squeezed: u64 = Counter(Count) from "/proc/net/softnet_stat, column 3" as counter32,
+        squeezed: u64 = Counter(Count) from "/proc/net/softnet_stat, column 3" as counter32 better lower,
         /// Time squeezes per second
         ///
         /// How often per second a CPU had more packets to take in than one go allows.
-        squeezed_per_sec: Option<f64> = Gauge(EventsPerSecond) from "/proc/net/softnet_stat, column 3" as rate(squeezed),
+        squeezed_per_sec: Option<f64> = Gauge(EventsPerSecond) from "/proc/net/softnet_stat, column 3" as rate(squeezed)
+            better lower,
     }
     raw {
         /// CPU by CPU.
@@ -256,15 +259,16 @@ metrics! {
         /// Retransmits
         ///
         /// Segments that were sent again because nothing acknowledged them: the network lost them or the other side is slow.
-        retransmits: Option<u64> = Counter(Count) from "/proc/net/snmp: Tcp RetransSegs",
+        retransmits: Option<u64> = Counter(Count) from "/proc/net/snmp: Tcp RetransSegs" better lower,
         /// Retransmits per second
         ///
         /// Segments per second that were sent again.
-        retransmits_per_sec: Option<f64> = Gauge(EventsPerSecond) from "/proc/net/snmp: Tcp RetransSegs" as rate(retransmits),
+        retransmits_per_sec: Option<f64> = Gauge(EventsPerSecond) from "/proc/net/snmp: Tcp RetransSegs" as rate(retransmits)
+            better lower,
         /// Retransmit share
         ///
         /// Of the segments sent since the last sample, those that were sent again. Null when none was sent.
-        retransmit_percent: Option<f64> = Gauge(Percent) from "Δretransmits / Δsegments_sent",
+        retransmit_percent: Option<f64> = Gauge(Percent) from "Δretransmits / Δsegments_sent" better lower,
         /// Resets sent
         ///
         /// Segments that refuse or break off a connection: to a port where nobody listens, or of a program that closed its
@@ -278,50 +282,51 @@ metrics! {
         ///
         /// Connections that found the accept queue of a listening socket full: its program does not accept fast enough, or its
         /// backlog is too small.
-        listen_overflows: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt ListenOverflows",
+        listen_overflows: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt ListenOverflows" better lower,
         /// Listen overflows per second
         ///
         /// Connections per second that found an accept queue full.
         listen_overflows_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/net/netstat: TcpExt ListenOverflows" as rate(listen_overflows),
+            from "/proc/net/netstat: TcpExt ListenOverflows" as rate(listen_overflows) better lower,
         /// Listen drops
         ///
         /// Connections that a listening socket threw away, for a full accept queue or any other reason.
-        listen_drops: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt ListenDrops",
+        listen_drops: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt ListenDrops" better lower,
         /// Listen drops per second
         ///
         /// Connections per second that listening sockets threw away.
         listen_drops_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/net/netstat: TcpExt ListenDrops" as rate(listen_drops),
+            from "/proc/net/netstat: TcpExt ListenDrops" as rate(listen_drops) better lower,
         /// Backlog drops
         ///
         /// Segments thrown away because a program held their socket and as much as may wait for it was waiting already.
-        backlog_drops: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt TCPBacklogDrop",
+        backlog_drops: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt TCPBacklogDrop" better lower,
         /// Backlog drops per second
         ///
         /// Segments per second thrown away because too many waited for a socket that a program held.
         backlog_drops_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/net/netstat: TcpExt TCPBacklogDrop" as rate(backlog_drops),
+            from "/proc/net/netstat: TcpExt TCPBacklogDrop" as rate(backlog_drops) better lower,
         /// SYN cookies sent
         ///
         /// Connections answered with a cookie because the queue of half-open ones was full: a flood, or a backlog that is too
         /// small.
-        syn_cookies_sent: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt SyncookiesSent",
+        syn_cookies_sent: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt SyncookiesSent" better lower,
         /// SYN cookies sent per second
         ///
         /// Connections per second answered with a cookie.
         syn_cookies_sent_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/net/netstat: TcpExt SyncookiesSent" as rate(syn_cookies_sent),
+            from "/proc/net/netstat: TcpExt SyncookiesSent" as rate(syn_cookies_sent) better lower,
         /// Memory pressures
         ///
         /// How often the buffers of all TCP sockets together grew above the mark (the second figure of net.ipv4.tcp_mem) from
         /// which the kernel keeps them small.
-        memory_pressures: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt TCPMemoryPressures",
+        memory_pressures: Option<u64> = Counter(Count) from "/proc/net/netstat: TcpExt TCPMemoryPressures"
+            better lower,
         /// Memory pressures per second
         ///
         /// How often per second TCP's buffers grew above the mark.
         memory_pressures_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "/proc/net/netstat: TcpExt TCPMemoryPressures" as rate(memory_pressures),
+            from "/proc/net/netstat: TcpExt TCPMemoryPressures" as rate(memory_pressures) better lower,
     }
     raw {
         /// `CurrEstab` of Tcp: connections in ESTABLISHED and CLOSE_WAIT.
@@ -363,31 +368,35 @@ metrics! {
         ///
         /// Datagrams that could not be delivered, for want of room or with a bad checksum. Those of
         /// network.udp.receive_buffer_errors are among them.
-        in_errors: Option<u64> = Counter(Count) from "InErrors of Udp in /proc/net/snmp + of Udp6 in snmp6",
+        in_errors: Option<u64> = Counter(Count) from "InErrors of Udp in /proc/net/snmp + of Udp6 in snmp6"
+            better lower,
         /// Receive errors per second
         ///
         /// Datagrams per second that could not be delivered.
         in_errors_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "InErrors of Udp in /proc/net/snmp + of Udp6 in snmp6" as rate(in_errors),
+            from "InErrors of Udp in /proc/net/snmp + of Udp6 in snmp6" as rate(in_errors) better lower,
         /// Receive buffer errors
         ///
         /// Datagrams thrown away because the socket's buffer was full: its program does not read fast enough, or the buffer is
         /// too small (SO_RCVBUF, net.core.rmem_max).
-        receive_buffer_errors: Option<u64> = Counter(Count) from "RcvbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6",
+        receive_buffer_errors: Option<u64> = Counter(Count) from "RcvbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6"
+            better lower,
         /// Receive buffer errors per second
         ///
         /// Datagrams per second thrown away because the socket's buffer was full.
         receive_buffer_errors_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "RcvbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6" as rate(receive_buffer_errors),
+            from "RcvbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6" as rate(receive_buffer_errors)
+            better lower,
         /// Send buffer errors
         ///
         /// Datagrams that were not sent for want of room.
-        send_buffer_errors: Option<u64> = Counter(Count) from "SndbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6",
+        send_buffer_errors: Option<u64> = Counter(Count) from "SndbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6"
+            better lower,
         /// Send buffer errors per second
         ///
         /// Datagrams per second that were not sent for want of room.
         send_buffer_errors_per_sec: Option<f64> = Gauge(EventsPerSecond)
-            from "SndbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6" as rate(send_buffer_errors),
+            from "SndbufErrors of Udp in /proc/net/snmp + of Udp6 in snmp6" as rate(send_buffer_errors) better lower,
     }
     raw {
         /// Of IPv4 alone.

@@ -77,7 +77,7 @@ pub(crate) fn decode<'a>(
     }
     let series = points.len();
     let begins = second.iter().map(|task| task.group.min_time).min().unwrap_or(plan.from);
-    let later = plan.from_step_of(begins);
+    let later = plan.rest_from(begins);
     let decode_later = || {
         let mut points = vec![later.nothing(); series];
         run(second, &later, &mut points).map(|damaged| (points, damaged))

@@ -104,7 +104,7 @@ impl Plan {
     }
 
     /// The last of its steps alone, from the one that a time is in.
-    pub(crate) fn from_step_of(&self, time: i64) -> Self {
+    pub(crate) fn rest_from(&self, time: i64) -> Self {
         match self.step_of(time) {
             Some((begins, number)) if (number as u64) < self.points => {
                 Self { from: begins, points: self.points - number as u64, ..*self }
@@ -330,7 +330,7 @@ mod tests {
     fn the_last_of_its_steps_are_a_plan_too() {
         let plan = plan_of_step(100, 400, 100);
         let later = |time| {
-            let later = plan.from_step_of(time);
+            let later = plan.rest_from(time);
             assert_eq!((later.to, later.step), (plan.to, plan.step));
             (later.from, later.points, later.nothing().len())
         };

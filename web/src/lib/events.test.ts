@@ -26,10 +26,10 @@ test('what happens to the host is told as well', () => {
   expect(told('oom_kill', { count: 3 })).toEqual(['out of memory: 3 processes were killed', true]);
   expect(told('link', { interface: 'eth0', up: false })).toEqual(['eth0: link down', true]);
   expect(told('cpu', { cpu: 3, online: true })).toEqual(['CPU 3 went online', false]);
-  expect(told('mount', { mountpoint: '/mnt', device: '/dev/sdb1', fstype: 'ext4', mounted: true })).toEqual(['/mnt mounted from /dev/sdb1 (ext4)', false]);
+  expect(told('mount', { mountpoint: '/mnt', device: '/dev/sdb1', fstype: 'ext4', mounted: true, read_only: true })).toEqual(['/mnt mounted from /dev/sdb1 (ext4), read-only', false]);
   expect(told('mount', { mountpoint: '/mnt', mounted: false })).toEqual(['/mnt unmounted', false]);
-  expect(told('device', { device: 'sdb', present: false })).toEqual(['disk sdb vanished', true]);
-  expect(told('upgrade', { what: 'kernel', from: '6.1', to: '6.6' })).toEqual(['kernel upgraded from 6.1 to 6.6', false]);
+  expect(told('device', { device: 'sdb', present: false })).toEqual(['device sdb vanished', true]);
+  expect(told('upgrade', { what: 'kernel', from: '6.1', to: '6.6' })).toEqual(['the kernel changed from 6.1 to 6.6', false]);
 });
 
 test('a hole is where no line has a value between two that have', () => {

@@ -50,11 +50,11 @@ function words(kind: string, detail: Record<string, unknown>, length: number): {
     case 'cpu':
       return { words: `CPU ${number('cpu')} went ${detail.online === true ? 'online' : 'offline'}`, bad: detail.online !== true };
     case 'mount':
-      return { words: `${text('mountpoint')} ${detail.mounted === true ? `mounted from ${text('device')} (${text('fstype')})` : 'unmounted'}`, bad: false };
+      return { words: `${text('mountpoint')} ${detail.mounted === true ? `mounted from ${text('device')} (${text('fstype')})${detail.read_only === true ? ', read-only' : ''}` : 'unmounted'}`, bad: false };
     case 'device':
-      return { words: `disk ${text('device')} ${detail.present === true ? 'appeared' : 'vanished'}`, bad: detail.present !== true };
+      return { words: `device ${text('device')} ${detail.present === true ? 'appeared' : 'vanished'}`, bad: detail.present !== true };
     case 'upgrade':
-      return { words: `${text('what') === 'kernel' ? 'kernel' : 'PerfWatch'} upgraded from ${text('from')} to ${text('to')}`, bad: false };
+      return { words: `${text('what') === 'kernel' ? 'the kernel' : 'PerfWatch'} changed from ${text('from')} to ${text('to')}`, bad: false };
     case 'collector':
       return { words: [text('part'), text('state'), text('reason')].filter(Boolean).join(' · '), bad: text('state') !== 'ok' };
     case 'store':

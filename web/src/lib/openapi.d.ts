@@ -378,7 +378,10 @@ export interface components {
         Event: {
             /** @description The rest, by kind. */
             detail: unknown;
-            /** @description `start`, `stop`, `gap`, `clock_step`, `collector`, `store`. */
+            /**
+             * @description Of PerfWatch: `start`, `stop`, `gap`, `collector`, `store`. Of the host: `boot`, `clock_step`, `cpu`, `device`,
+             *     `link`, `mount`, `oom_kill`, `upgrade`.
+             */
             kind: string;
             /**
              * Format: int64
@@ -1059,6 +1062,88 @@ export interface components {
             } | null;
             host: components["schemas"]["HostInfo"];
             interval_ms: number;
+            kernel: {
+                /**
+                 * Boot
+                 * @description A name that the kernel gives itself at every boot.
+                 */
+                boot_id?: string | null;
+                /**
+                 * Largest clock error
+                 * @description How far the clock may be off at most, as the program that keeps it right reckons. The kernel lets it grow by 0.5 ms a second until it is told anew, up to 16 s.
+                 */
+                clock_max_error_ms?: number | null;
+                /**
+                 * Clock offset
+                 * @description How far the clock was off when it was last compared and is being brought back, by the kernel's loop. chrony steers in its own way and leaves it at 0.
+                 */
+                clock_offset_ms?: number | null;
+                /**
+                 * Clock synchronised
+                 * @description Whether a program such as chrony or systemd-timesyncd keeps the clock right, as it has told the kernel. Null where asking is refused.
+                 */
+                clock_synchronized?: boolean | null;
+                /**
+                 * Entropy
+                 * @description Bits of randomness that the kernel reckons with. Since kernel 5.18 it is 256 once there was enough, and stays so.
+                 */
+                entropy_bits?: number | null;
+                /**
+                 * Corrected memory errors
+                 * @description Bits of memory that had turned and were put right, since the driver was loaded. One that grows is a module on its way out. Null without ECC memory or its EDAC driver.
+                 */
+                hardware_errors_corrected?: number | null;
+                /**
+                 * Uncorrected memory errors
+                 * @description Errors of memory that could not be put right. Null without ECC memory or its EDAC driver.
+                 */
+                hardware_errors_uncorrected?: number | null;
+                /**
+                 * Open files
+                 * @description File handles that the kernel has given out, for all processes together.
+                 */
+                open_files?: number | null;
+                /**
+                 * Most open files
+                 * @description Beyond it, opening fails for everybody but root (fs.file-max). Most distributions set it out of reach.
+                 */
+                open_files_limit?: number | null;
+                /**
+                 * Open files by their limit
+                 * @description Share of the file handles that may be given out.
+                 */
+                open_files_percent?: number | null;
+                /**
+                 * Kernel release
+                 * @description The running kernel, such as 6.1.0-28-amd64.
+                 */
+                release?: string | null;
+                /**
+                 * Threads
+                 * @description Threads of all processes and of the kernel itself.
+                 */
+                threads?: number | null;
+                /**
+                 * Most threads
+                 * @description Beyond it, nothing can be started: the lesser of kernel.pid_max and kernel.threads-max. Read once a minute.
+                 */
+                threads_limit?: number | null;
+                /**
+                 * Threads by their limit
+                 * @description Share of the threads that there may be.
+                 */
+                threads_percent?: number | null;
+                /**
+                 * Uptime
+                 * @description Whole seconds since boot, time asleep included.
+                 */
+                uptime_seconds?: number | null;
+                /**
+                 * Kernel build
+                 * @description Number, kind and date of the running kernel's build.
+                 */
+                version?: string | null;
+            } | null;
             lateness_ms: number;
             memory: {
                 /**
@@ -1419,6 +1504,23 @@ export interface components {
                      */
                     udp_count?: number | null;
                 } | null;
+                conntrack?: {
+                    /**
+                     * Tracked connections
+                     * @description Entries of this network namespace in the table of the connection tracker.
+                     */
+                    entries?: number | null;
+                    /**
+                     * Most tracked connections
+                     * @description Beyond it, packets of new connections are dropped. Read once a minute.
+                     */
+                    limit?: number | null;
+                    /**
+                     * Connection table fill level
+                     * @description Entries by the limit.
+                     */
+                    usage_percent?: number | null;
+                } | null;
                 interfaces?: {
                     [key: string]: {
                         /**
@@ -1442,25 +1544,75 @@ export interface components {
                          */
                         bytes_sent_per_sec?: number | null;
                         /**
+                         * Carrier changes
+                         * @description How often the link came or went since the interface was made. One that grows is a cable or a port that wavers. Null before kernel 3.15.
+                         */
+                        carrier_changes?: number | null;
+                        /**
                          * Receive drops
                          * @description Packets that arrived whole and were thrown away, for want of buffers or of a protocol that would take them.
                          */
                         drops_in?: number | null;
+                        /**
+                         * Receive drop rate
+                         * @description Packets per second that arrived whole and were thrown away.
+                         */
+                        drops_in_per_sec?: number | null;
                         /**
                          * Transmit drops
                          * @description Packets thrown away before they were sent, such as from a full queue.
                          */
                         drops_out?: number | null;
                         /**
+                         * Transmit drop rate
+                         * @description Packets per second that were thrown away before they were sent.
+                         */
+                        drops_out_per_sec?: number | null;
+                        /**
+                         * Duplex
+                         * @description full, or half where sending and receiving take turns. Null where the driver does not know.
+                         */
+                        duplex?: string | null;
+                        /**
                          * Receive errors
                          * @description Packets that arrived damaged, such as with a bad checksum or length. A cable, a port or a driver is at fault.
                          */
                         errors_in?: number | null;
                         /**
+                         * Receive error rate
+                         * @description Packets per second that arrived damaged.
+                         */
+                        errors_in_per_sec?: number | null;
+                        /**
                          * Transmit errors
                          * @description Packets that could not be sent.
                          */
                         errors_out?: number | null;
+                        /**
+                         * Transmit error rate
+                         * @description Packets per second that could not be sent.
+                         */
+                        errors_out_per_sec?: number | null;
+                        /**
+                         * Link speed
+                         * @description What the link carries in one direction at most, in bytes per second. Null where the driver does not know, as of most virtual machines, and of a link that is down. Virtual interfaces such as veth name a speed that limits nothing.
+                         */
+                        link_bytes_per_sec?: number | null;
+                        /**
+                         * Link up
+                         * @description Whether packets can pass: the operational state is up, or unknown with a carrier, as of interfaces whose driver keeps no state. Null when neither netlink nor /sys/class/net tells.
+                         */
+                        link_up?: boolean | null;
+                        /**
+                         * Link utilisation
+                         * @description Of the direction that carries more, the share of the link's speed; of half duplex, of both together. Null without a speed, and of interfaces that are neither a device nor a bond: their speed is no limit.
+                         */
+                        link_utilization_percent?: number | null;
+                        /**
+                         * Operational state
+                         * @description The kernel's word, after RFC 2863: up, down, dormant, lowerlayerdown, notpresent, testing, unknown.
+                         */
+                        operstate?: string | null;
                         /**
                          * Packets received
                          * @description Packets received since the interface was made.
@@ -1482,6 +1634,209 @@ export interface components {
                          */
                         packets_sent_per_sec?: number | null;
                     };
+                } | null;
+                sockets?: {
+                    /**
+                     * Orphaned connections
+                     * @description TCP connections that no program has open any more, and that still have something to send. Too many (net.ipv4.tcp_max_orphans) are broken off.
+                     */
+                    orphaned?: number | null;
+                    /**
+                     * TCP buffer memory
+                     * @description Memory that TCP holds for its buffers, in all network namespaces.
+                     */
+                    tcp_memory_bytes?: number | null;
+                    /**
+                     * UDP buffer memory
+                     * @description Memory that UDP holds for its buffers, in all network namespaces.
+                     */
+                    udp_memory_bytes?: number | null;
+                    /**
+                     * Sockets in use
+                     * @description Sockets of every kind that programs of this network namespace have open, UNIX sockets included.
+                     */
+                    used?: number | null;
+                } | null;
+                softnet?: {
+                    /**
+                     * Backlog drops
+                     * @description Packets thrown away because a CPU's queue of received packets was full (net.core.netdev_max_backlog). 32 bits, as network.softnet.processed.
+                     */
+                    dropped?: number | null;
+                    /**
+                     * Backlog drop rate
+                     * @description Packets per second thrown away because a CPU's queue of received packets was full.
+                     */
+                    dropped_per_sec?: number | null;
+                    /**
+                     * Packets processed
+                     * @description Packets taken in by soft interrupts, loopback and forwarded ones included. The kernel keeps 32 bits of it for each CPU, and so does this sum: it starts again from 0 after 4,294,967,296.
+                     */
+                    processed?: number | null;
+                    /**
+                     * Packets processed per second
+                     * @description Packets per second taken in by soft interrupts.
+                     */
+                    processed_per_sec?: number | null;
+                    /**
+                     * Time squeezes
+                     * @description How often a CPU had more packets to take in than one go allows (net.core.netdev_budget and netdev_budget_usecs) and had to come back for the rest. 32 bits, as network.softnet.processed.
+                     */
+                    squeezed?: number | null;
+                    /**
+                     * Time squeezes per second
+                     * @description How often per second a CPU had more packets to take in than one go allows.
+                     */
+                    squeezed_per_sec?: number | null;
+                } | null;
+                tcp?: {
+                    /**
+                     * Backlog drops
+                     * @description Segments thrown away because a program held their socket and as much as may wait for it was waiting already.
+                     */
+                    backlog_drops?: number | null;
+                    /**
+                     * Backlog drops per second
+                     * @description Segments per second thrown away because too many waited for a socket that a program held.
+                     */
+                    backlog_drops_per_sec?: number | null;
+                    /**
+                     * Listen drops
+                     * @description Connections that a listening socket threw away, for a full accept queue or any other reason.
+                     */
+                    listen_drops?: number | null;
+                    /**
+                     * Listen drops per second
+                     * @description Connections per second that listening sockets threw away.
+                     */
+                    listen_drops_per_sec?: number | null;
+                    /**
+                     * Listen overflows
+                     * @description Connections that found the accept queue of a listening socket full: its program does not accept fast enough, or its backlog is too small.
+                     */
+                    listen_overflows?: number | null;
+                    /**
+                     * Listen overflows per second
+                     * @description Connections per second that found an accept queue full.
+                     */
+                    listen_overflows_per_sec?: number | null;
+                    /**
+                     * Memory pressures
+                     * @description How often the buffers of all TCP sockets together grew above the mark (the second figure of net.ipv4.tcp_mem) from which the kernel keeps them small.
+                     */
+                    memory_pressures?: number | null;
+                    /**
+                     * Memory pressures per second
+                     * @description How often per second TCP's buffers grew above the mark.
+                     */
+                    memory_pressures_per_sec?: number | null;
+                    /**
+                     * Resets sent
+                     * @description Segments that refuse or break off a connection: to a port where nobody listens, or of a program that closed its socket with data unread.
+                     */
+                    resets_sent?: number | null;
+                    /**
+                     * Resets sent per second
+                     * @description Segments per second that refuse or break off a connection.
+                     */
+                    resets_sent_per_sec?: number | null;
+                    /**
+                     * Retransmit share
+                     * @description Of the segments sent since the last sample, those that were sent again. Null when none was sent.
+                     */
+                    retransmit_percent?: number | null;
+                    /**
+                     * Retransmits
+                     * @description Segments that were sent again because nothing acknowledged them: the network lost them or the other side is slow.
+                     */
+                    retransmits?: number | null;
+                    /**
+                     * Retransmits per second
+                     * @description Segments per second that were sent again.
+                     */
+                    retransmits_per_sec?: number | null;
+                    /**
+                     * Segments sent
+                     * @description TCP segments sent, those that were sent again included.
+                     */
+                    segments_sent?: number | null;
+                    /**
+                     * Segments sent per second
+                     * @description TCP segments per second, those that were sent again included.
+                     */
+                    segments_sent_per_sec?: number | null;
+                    /**
+                     * SYN cookies sent
+                     * @description Connections answered with a cookie because the queue of half-open ones was full: a flood, or a backlog that is too small.
+                     */
+                    syn_cookies_sent?: number | null;
+                    /**
+                     * SYN cookies sent per second
+                     * @description Connections per second answered with a cookie.
+                     */
+                    syn_cookies_sent_per_sec?: number | null;
+                } | null;
+                udp?: {
+                    /**
+                     * Datagrams received
+                     * @description UDP datagrams that programs took.
+                     */
+                    datagrams_in?: number | null;
+                    /**
+                     * Datagrams received per second
+                     * @description UDP datagrams per second that programs took.
+                     */
+                    datagrams_in_per_sec?: number | null;
+                    /**
+                     * Datagrams sent
+                     * @description UDP datagrams sent.
+                     */
+                    datagrams_out?: number | null;
+                    /**
+                     * Datagrams sent per second
+                     * @description UDP datagrams sent per second.
+                     */
+                    datagrams_out_per_sec?: number | null;
+                    /**
+                     * Receive errors
+                     * @description Datagrams that could not be delivered, for want of room or with a bad checksum. Those of network.udp.receive_buffer_errors are among them.
+                     */
+                    in_errors?: number | null;
+                    /**
+                     * Receive errors per second
+                     * @description Datagrams per second that could not be delivered.
+                     */
+                    in_errors_per_sec?: number | null;
+                    /**
+                     * To closed ports
+                     * @description Datagrams for ports on which no socket is bound.
+                     */
+                    no_ports?: number | null;
+                    /**
+                     * To closed ports per second
+                     * @description Datagrams per second for ports on which no socket is bound.
+                     */
+                    no_ports_per_sec?: number | null;
+                    /**
+                     * Receive buffer errors
+                     * @description Datagrams thrown away because the socket's buffer was full: its program does not read fast enough, or the buffer is too small (SO_RCVBUF, net.core.rmem_max).
+                     */
+                    receive_buffer_errors?: number | null;
+                    /**
+                     * Receive buffer errors per second
+                     * @description Datagrams per second thrown away because the socket's buffer was full.
+                     */
+                    receive_buffer_errors_per_sec?: number | null;
+                    /**
+                     * Send buffer errors
+                     * @description Datagrams that were not sent for want of room.
+                     */
+                    send_buffer_errors?: number | null;
+                    /**
+                     * Send buffer errors per second
+                     * @description Datagrams per second that were not sent for want of room.
+                     */
+                    send_buffer_errors_per_sec?: number | null;
                 } | null;
             } | null;
             perf_events: {

@@ -59,7 +59,7 @@ fn cpu_ticks(server: &Server) -> u64 {
 #[test]
 fn with_few_descriptors_who_asks_is_served_at_the_cost_of_who_does_not() {
     let server = Server::start_as(
-        perfwatch_under("prlimit", &["--nofile=64"]),
+        perfwatch_under("prlimit", &["--nofile=128"]),
         tempfile::tempdir().unwrap(),
         &[],
     );

@@ -134,7 +134,15 @@ fn what_was_recorded_goes_through_every_format() {
         assert!(before.lines().count() > 10, "{before}");
         let other = tempfile::tempdir().unwrap();
         imported(other.path(), &before);
-        assert!(export(other.path()) == before, "{format}");
+        let after = export(other.path());
+        // Of OpenMetrics, series of a metric follow each other chunk by chunk, and an import makes other chunks.
+        let sorted = |text: &str| {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert!(after == before || format == "openmetrics", "{format}");
+        assert!(sorted(&after) == sorted(&before), "{format}");
     }
 }
 
