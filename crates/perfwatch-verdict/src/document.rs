@@ -8,7 +8,7 @@ pub fn document() -> String {
     let mut text = String::from(
         "# What stands out\n\n\
          `perfwatch explain` and `GET /api/v1/verdict` say which resource is in trouble at a moment, since when, and which series prove it. \
-         They look at the half hour before in steps of ten seconds and speak of its last five minutes. Less than half a minute \
+         They look at the half hour before in steps of ten seconds and speak of its last five minutes; since when is known for up to a day, of events for a week. Less than half a minute \
          of measurements, or less than half of what should have been measured, and they say that they are unsure. At most five sentences, the worst first.\n\n\
          **How to read the table.** A rule begins when all its series have been past the first threshold for *hold* seconds, and ends when one of them has been \
          back past the second for *calm* seconds: the two thresholds and times are its memory. *if there*: must be past its threshold where the host has it. \

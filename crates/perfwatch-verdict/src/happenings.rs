@@ -44,7 +44,15 @@ fn troubles(events: &[Event], at_ms: i64) -> BTreeMap<Option<String>, Trouble<'_
                 continue;
             }
             Happening::Part { part, state, reason } => {
-                let missing = matches!(state.as_str(), "late" | "failed");
+                // A mount that fails at once is out of reach rather than stuck, as in a container.
+                let is_open = || {
+                    troubles.get(&Some(part.clone())).is_some_and(|open| open.until_ms.is_none())
+                };
+                let missing = match state.as_str() {
+                    "late" => true,
+                    "failed" => !part.starts_with(PARTITIONS) || is_open(),
+                    _ => false,
+                };
                 (Some(part.clone()), missing.then_some(reason.as_str()))
             }
             Happening::History { problem } => (None, problem.as_deref()),

@@ -160,7 +160,9 @@ fn by_series(window: &Window) -> Vec<Finding> {
             };
             let episode =
                 all.iter().find(is_it).and_then(|(_, _, all)| last_episode(rule, all, longer));
-            if let Some(episode) = episode.filter(|one| longer.begin_ms(one.from) < finding.from_ms)
+            // A coarse step that the window begins in says nothing of what was before it.
+            if let Some(episode) =
+                episode.filter(|one| longer.begin_ms(one.from + 1) <= window.from_ms)
             {
                 (finding.from_ms, finding.begins) = (longer.begin_ms(episode.from), episode.begins);
             }

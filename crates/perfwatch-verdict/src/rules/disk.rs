@@ -37,7 +37,7 @@ pub(crate) const RULES: &[Rule] = &[
         (Disk, Saturation, Warning),
         "Disk {} is saturated",
         &[
-            must("disk.devices.utilization_percent", above(90.0, 70.0), "busy {} of the time"),
+            must("disk.devices.utilization_percent", above(80.0, 60.0), "busy {} of the time"),
             must("disk.devices.queue_depth", above(2.0, 1.2), "{} requests in flight on average"),
             one_of("pressure.resources.some_percent", above(10.0, 5.0), "something waits for I/O {} of the time")
                 .of("resource", "io"),

@@ -294,6 +294,13 @@ fn what_has_gone_on_for_long_is_known_from_a_longer_look() {
     assert_eq!(sentence.since_ms, Some(AT_MS - 18_000_000));
     assert!(sentence.text.ends_with("; for 5 hours."), "{}", sentence.text);
     assert_eq!(sentence.evidence[0].from_ms, AT_MS - 1_800_000, "the mean is of the half hour");
+    // A history that began minutes ago, in the middle of a coarse step.
+    let mut young = saturated(Situation::quiet(), "vda", 0, 97.0);
+    for series in &mut young.0.series {
+        series.values[..STEPS - 6].fill(None);
+    }
+    young.0.longer = day(287);
+    assert!(young.judge().sentences[0].text.ends_with("; for more than 60 seconds."));
     situation.0.longer = day(0);
     let sentence = situation.judge().sentences.remove(0);
     assert!(sentence.since_ms.is_none() && sentence.text.ends_with("; for more than 24 hours."));
@@ -339,6 +346,8 @@ fn events_tell_of_mounts_that_hang_and_of_a_history_that_is_not_written() {
         assert_eq!(over(600).rules(), [""; 0]);
         assert!(over(120).judge().sentences[0].text.ends_with("until 2 minutes ago."));
     }
+    let out_of_reach = part("disk.partitions./boot", "failed", "No such file or directory");
+    assert_eq!(Situation::quiet().event(600, out_of_reach).rules(), [""; 0]);
     let failed = Situation::quiet()
         .event(600, late())
         .event(60, part("disk.partitions./mnt/a b", "failed", "EIO"));
