@@ -20,7 +20,7 @@ test.afterAll(() => server.end());
 for (const scheme of ['dark', 'light'] as const) {
   for (const size of SIZES) {
     test(`no barrier and no error in ${scheme}, ${size.width} pixels wide`, async ({ page }) => {
-      test.setTimeout(120_000);
+      test.setTimeout(240_000);
       await page.setViewportSize(size);
       await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
       await page.goto(server.url);

@@ -1,5 +1,6 @@
 // What stands out: the real server's word, and how any is shown.
 
+import { AxeBuilder } from '@axe-core/playwright';
 import { expect, live, Server, test } from './page';
 
 let server: Server;
@@ -14,6 +15,8 @@ const sentence = (severity: string, text: string) => ({
   rule: 'a-rule', resource: 'network', kind: 'saturation', severity, text, since_ms: 1_795_700_000_000, object: { interface: 'eth0' },
   evidence: [
     { select: 'network.interfaces.bytes_recv_per_sec{interface="eth0"}', from_ms: 1_795_700_000_000, to_ms: 1_795_700_300_000, value: 2048, unit: 'bytes/s', usual: { low: 0, high: 1024 } },
+    { select: 'network.interfaces.bytes_sent_per_sec{interface="eth0"}', from_ms: 1_795_700_000_000, to_ms: 1_795_700_300_000, value: 1024, unit: 'bytes/s', usual: null },
+    { select: 'network.interfaces.packets_recv_per_sec{interface="eth0"}', from_ms: 1_795_700_000_000, to_ms: 1_795_700_300_000, value: 10, unit: 'pkts/s', usual: null },
     { select: 'memory.usage_percent', from_ms: 1_795_700_000_000, to_ms: 1_795_700_300_000, value: null, unit: '%', usual: null },
   ],
 });
@@ -41,6 +44,10 @@ test('a sentence has its severity in a word and its evidence as links, the worst
   await expect.poll(() => page.locator('figure').evaluateAll((all) => all.filter((one) => one.scrollHeight > one.clientHeight + 1).map((one) => one.textContent))).toEqual([]);
   await region.getByRole('button', { name: '1 more' }).click();
   await expect(region.getByRole('listitem').nth(2)).toContainText('Something <b>else</b>.');
+  // With links below each other, on a phone.
+  await page.setViewportSize({ width: 360, height: 740 });
+  const found = await new AxeBuilder({ page }).include('section[aria-label="What stands out"]').withTags(['wcag2a', 'wcag2aa', 'wcag22aa', 'best-practice']).analyze();
+  expect(found.violations.map(({ id }) => id)).toEqual([]);
   await region.getByRole('link', { name: /^Receive rate eth0: 2.00.KiB\/s, usual 0–1.00.KiB\/s$/ }).first().click();
   await expect(page).toHaveURL(/\/explore\?.*select=network.interfaces.bytes_recv_per_sec/);
   // As much before it as it is long.

@@ -79,7 +79,7 @@ export function options(plan: Plan, look: Look, size: { width: number; height: n
     },
     axes: [
       { stroke: look.muted, font: FONT, size: 22, gap: 4, space: timeSpace, grid: { show: false }, ticks: { stroke: look.grid, size: 4, width: 1 }, values: (_, splits) => times(splits) },
-      { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: plan.difference ? 18 : 30, ...(unitSteps(plan.unit)), grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
+      { stroke: look.muted, font: FONT, size: axisWidth, gap: 6, space: plan.difference ? 14 : 30, ...(unitSteps(plan.unit)), grid: { stroke: look.grid, width: 1 }, ticks: { show: false }, values: (_, splits) => ticks(splits, plan.unit) },
     ],
     hooks,
   };
