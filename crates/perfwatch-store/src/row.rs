@@ -117,7 +117,7 @@ pub(crate) fn pack(rows: &[Arc<Numbered>], before: Option<&Numbered>) -> io::Res
         let part = rows.get(start..end).unwrap_or_default();
         if rows.get(end).is_none_or(|next| !fits(part, next)) {
             let earlier = rows.get(..start).unwrap_or_default().iter().map(Arc::as_ref).rev();
-            chunks.push(encode(part, earlier.chain(before))?);
+            chunks.push(encode(part, &earlier.chain(before))?);
             start = end;
         }
     }
@@ -131,7 +131,7 @@ fn same(one: &Arc<Layout>, other: &Arc<Layout>) -> bool {
 /// The chunk of rows that share their layouts, with those before them, the last one first.
 fn encode<'r>(
     rows: &[Arc<Numbered>],
-    before: impl Iterator<Item = &'r Numbered> + Clone,
+    before: &(impl Iterator<Item = &'r Numbered> + Clone),
 ) -> io::Result<Chunk> {
     let seqs = (rows.first().map_or(0, |row| row.seq), rows.last().map_or(0, |row| row.seq));
     let mut builder = ChunkBuilder::new(0, seqs, COMMIT_LEVEL)?;
