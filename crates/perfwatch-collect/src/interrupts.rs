@@ -41,7 +41,7 @@ pub struct Line {
     pub name: String,
     /// Sum of the columns.
     seen: u64,
-    /// What is told: see [`Continued`].
+    /// What is told: see `Continued`.
     pub count: u64,
 }
 

@@ -29,7 +29,7 @@ const RESOURCES: [&str; 4] = ["cpu", "memory", "io", "irq"];
 /// Percent of time in a microsecond per second.
 const PERCENT: f64 = 1e-4;
 
-/// What the kernel said of each of [`RESOURCES`]; None for what it does not account for.
+/// What the kernel said of each of `RESOURCES`; None for what it does not account for.
 #[derive(Debug, Default)]
 pub struct PressureReading {
     resources: [Option<Stalls>; RESOURCES.len()],

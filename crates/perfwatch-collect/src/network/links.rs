@@ -33,7 +33,7 @@ pub struct Link {
     pub name: String,
     /// The kernel's number of it. None where its files do not say.
     pub index: Option<u32>,
-    /// A word of [`OPERSTATES`].
+    /// A word of `OPERSTATES`.
     pub operstate: Option<&'static str>,
     /// Whether packets can pass.
     pub up: bool,
