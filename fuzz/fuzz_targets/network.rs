@@ -11,7 +11,8 @@ use perfwatch_collect::network::{
 };
 
 fn reading(dev: &[u8], protocols: &[u8]) -> NetworkReading {
-    let mut reading = NetworkReading { interfaces_known: true, ..NetworkReading::default() };
+    let mut reading = NetworkReading::default();
+    reading.interfaces_known = true;
     let _ = parse_net_dev(dev, &mut reading.interfaces);
     reading.snmp = parse_snmp(protocols).ok();
     reading.udp6 = parse_snmp6(protocols).ok();
