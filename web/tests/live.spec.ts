@@ -62,8 +62,11 @@ test('a server that was killed comes back, and what was missed is told', async (
   const start = (await server.get<{ tick: number }>('snapshot')).tick;
   await expect.poll(async () => (await server.get<{ tick: number }>('snapshot')).tick, { timeout: 20_000 }).toBeGreaterThan(start + 11);
   await server.kill();
+  const killed = Date.now();
   await expect(page.getByTestId('status')).toContainText('Reconnecting', { timeout: 15_000 });
   await expect(page.getByText(/What is shown is .* old/)).toBeVisible();
+  // Long beside any tick that a busy machine is late with: else it is no gap.
+  await expect.poll(() => Date.now() - killed, { timeout: 20_000 }).toBeGreaterThan(5_000);
   await server.start();
   await expect(page.getByTestId('status')).toHaveText('Live', { timeout: 20_000 });
   // The lane of events tells of the gap, and the crosshair says why there is nothing.
