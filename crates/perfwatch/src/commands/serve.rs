@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use perfwatch_collect::rate::thousandths;
 use perfwatch_collect::{Host, sampler};
 use perfwatch_metrics::Snapshot;
 use perfwatch_metrics::own::OwnProcess;
@@ -239,7 +240,7 @@ fn complete(own: &mut OwnProcess, store: &Store, audience: &Audience) {
     own.frames_skipped = Some(audience.frames_skipped());
     own.store_bytes = Some(health.bytes).filter(|bytes| *bytes > 0);
     own.store_bytes_per_sample =
-        health.block.map(|(bytes, rows)| (bytes as f64 / rows as f64 * 1000.0).round() / 1000.0);
+        health.block.map(|(bytes, rows)| thousandths(bytes as f64 / rows as f64));
 }
 
 /// Returns when nothing samples any more.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use perfwatch_collect::rate::thousandths;
 use perfwatch_store::{Answer, MAX_POINTS, Reader, Resolution, Result, Summary, TIERS};
 use serde::Serialize;
 
@@ -214,10 +215,6 @@ fn percent(now: f64, base: f64) -> Option<f64> {
     let largest = now.abs().max(base.abs());
     let known = base.abs() > largest * NEAR_NOTHING && base != 0.0;
     known.then(|| (now - base) / base.abs() * 100.0)
-}
-
-fn thousandths(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 /// `fine` is the whole side, of which the statistics are; `shown` the steps that are paired.

@@ -1,6 +1,7 @@
 //! How a series of the store becomes series of the catalog: a counter is itself and its rate; what is kept as
 //! integers gets its decimals back.
 
+use perfwatch_collect::rate::thousandths;
 use perfwatch_metrics::{Kept, SeriesKey, catalog};
 use perfwatch_store::{Kind, Series, Summary};
 
@@ -122,10 +123,6 @@ impl View {
             count: each().map(count).collect(),
         }
     }
-}
-
-fn thousandths(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 /// A number that was kept as an integer. A whole one stays whole, where digits of a float would not suffice for both.
