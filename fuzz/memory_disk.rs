@@ -38,8 +38,8 @@ impl Disk for MemoryDisk {
         Ok(self.0.lock().unwrap().keys().cloned().collect())
     }
 
-    fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
-        Ok(self.file(name)?)
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        Ok(Arc::from(self.file(name)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Sink>> {

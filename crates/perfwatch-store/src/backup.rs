@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with, statvfs};
 use rustix::io::Errno;
@@ -44,7 +45,7 @@ pub struct Copied {
 pub(crate) struct Bundle {
     path: PathBuf,
     /// To read from. None while it is being made.
-    file: Option<File>,
+    file: Option<Arc<dyn Source>>,
     /// What it is called while it is being made.
     draft: PathBuf,
 }
@@ -53,7 +54,8 @@ impl Bundle {
     /// To read. Fails when nothing in the file is a store's.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("opening", path))?;
-        let bundle = Self { path: path.to_owned(), file: Some(file), draft: PathBuf::new() };
+        let bundle =
+            Self { path: path.to_owned(), file: Some(Arc::new(file)), draft: PathBuf::new() };
         let name = FileName { number: 0, kind: FileKind::Bundle };
         let (index, _) = FileIndex::load(&bundle, name)?;
         if index.walked <= FILE_HEADER_BYTES && index.damaged_bytes > 0 {
@@ -115,9 +117,9 @@ impl Disk for Bundle {
         Ok(vec![BUNDLE.to_owned()])
     }
 
-    fn open(&self, _: &str) -> io::Result<Box<dyn Source>> {
+    fn open(&self, _: &str) -> io::Result<Arc<dyn Source>> {
         match &self.file {
-            Some(file) => Ok(Box::new(file.try_clone()?)),
+            Some(file) => Ok(Arc::clone(file)),
             None => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -151,7 +153,7 @@ impl Disk for Bundle {
 pub(crate) struct Opened {
     pub(crate) name: FileName,
     pub(crate) index: FileIndex,
-    pub(crate) file: Box<dyn Source>,
+    pub(crate) file: Arc<dyn Source>,
 }
 
 impl Opened {

@@ -292,7 +292,7 @@ mod tests {
         fn list(&self) -> io::Result<Vec<String>> {
             self.on.list()
         }
-        fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
             self.on.open(name)
         }
         fn create(&self, name: &str) -> io::Result<Box<dyn Sink>> {

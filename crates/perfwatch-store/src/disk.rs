@@ -1,11 +1,13 @@
 //! The few things a store asks of a file system. Everything goes through [`Disk`], so that a test can put one in its
 //! place that loses power, fills up or lies.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
 
@@ -18,6 +20,9 @@ const LOCK_FILE: &str = "lock";
 /// Is there while a backup is restored: until that is done, nothing else in the directory counts.
 const RESTORING_FILE: &str = "restoring";
 
+/// Files that stay open to be read again, so that the next question does not wait for the disk to find them.
+const KEPT_OPEN: usize = 16;
+
 /// A flat directory of files.
 pub trait Disk: Send + Sync + Debug {
     /// Where it is, for messages.
@@ -29,7 +34,7 @@ pub trait Disk: Send + Sync + Debug {
     /// Names of its files.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Opens a file to read.
-    fn open(&self, name: &str) -> io::Result<Box<dyn Source>>;
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>>;
     /// Makes a file to append to, and the directory's entry of it durable. Fails when there is one of that name.
     fn create(&self, name: &str) -> io::Result<Box<dyn Sink>>;
     /// Opens a file to append to.
@@ -85,6 +90,8 @@ pub struct Directory {
     handle: File,
     /// Held while this lives, by one process at a time. None for whoever only reads.
     _lock: Option<File>,
+    /// Files that were opened to read, the one that was wanted last at the end.
+    open: Mutex<VecDeque<(String, Arc<File>)>>,
 }
 
 impl Directory {
@@ -150,7 +157,16 @@ impl Directory {
         if metadata.permissions().mode() & 0o022 != 0 {
             return Err(unsafe_because(path, "others may write to it (chmod 700 mends that)"));
         }
-        Ok(Self { path: path.to_owned(), handle, _lock: None })
+        Ok(Self { path: path.to_owned(), handle, _lock: None, open: Mutex::default() })
+    }
+
+    fn kept_open(&self) -> MutexGuard<'_, VecDeque<(String, Arc<File>)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes a file, for what is removed keeps its space until then.
+    fn close(&self, name: &str) {
+        self.kept_open().retain(|(open, _)| open != name);
     }
 
     fn lock(&self) -> Result<File> {
@@ -189,11 +205,24 @@ impl Disk for Directory {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        if self.is_restoring() { Ok(Vec::new()) } else { self.names() }
+        let names = if self.is_restoring() { Vec::new() } else { self.names()? };
+        self.kept_open().retain(|(open, _)| names.contains(open));
+        Ok(names)
     }
 
-    fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
-        Ok(Box::new(options().read(true).open(self.path.join(name))?))
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        let known = self.kept_open().iter().find(|(open, _)| open == name).cloned();
+        let file = match known {
+            Some((_, file)) => file,
+            None => Arc::new(options().read(true).open(self.path.join(name))?),
+        };
+        let mut open = self.kept_open();
+        open.retain(|(open, _)| open != name);
+        if open.len() >= KEPT_OPEN {
+            open.pop_front();
+        }
+        open.push_back((name.to_owned(), Arc::clone(&file)));
+        Ok(file)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Sink>> {
@@ -211,10 +240,13 @@ impl Disk for Directory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.close(name);
         fs::remove_file(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.close(from);
+        self.close(to);
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
@@ -267,5 +299,38 @@ impl Sink for File {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files below a path that this process has open.
+    fn open_below(path: &Path) -> Vec<PathBuf> {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let files = links.filter_map(|link| fs::read_link(link.unwrap().path()).ok());
+        files.filter(|file| file.starts_with(path) && file != path).collect()
+    }
+
+    #[test]
+    fn few_files_stay_open_and_none_that_is_gone() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::read(place.path()).unwrap();
+        let names: Vec<String> = (0..2 * KEPT_OPEN).map(|number| number.to_string()).collect();
+        for name in &names {
+            directory.create(name).unwrap();
+            directory.open(name).unwrap();
+        }
+        assert_eq!(open_below(place.path()).len(), KEPT_OPEN);
+
+        let [.., renamed, theirs, ours] = &*names else { panic!("{names:?}") };
+        directory.remove(ours).unwrap();
+        directory.rename(renamed, ours).unwrap();
+        fs::remove_file(place.path().join(theirs)).unwrap();
+        directory.list().unwrap();
+        assert_eq!(open_below(place.path()).len(), KEPT_OPEN - 3);
+        assert!(directory.open(theirs).is_err());
+        assert_eq!(directory.open(ours).unwrap().length().unwrap(), 0);
     }
 }

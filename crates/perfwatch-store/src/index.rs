@@ -71,7 +71,7 @@ pub(crate) struct FileIndex {
 
 impl FileIndex {
     /// Reads a file's index. Fails for a newer format.
-    pub(crate) fn load(disk: &dyn Disk, name: FileName) -> Result<(Self, Box<dyn Source>)> {
+    pub(crate) fn load(disk: &dyn Disk, name: FileName) -> Result<(Self, Arc<dyn Source>)> {
         let doing = || Error::io("reading", disk.path_of(&name.to_string()));
         let file = disk.open(&name.to_string()).map_err(doing())?;
         let format = file_format(&*file).map_err(doing())?;

@@ -128,7 +128,7 @@ impl OpenPart {
 pub(crate) struct Sources<'a> {
     disk: Option<&'a dyn Disk>,
     indexes: &'a Files,
-    files: HashMap<FileName, Box<dyn Source>>,
+    files: HashMap<FileName, Arc<dyn Source>>,
 }
 
 impl<'a> Sources<'a> {

@@ -265,15 +265,16 @@ fn search(file: &dyn Source, from: u64, length: u64) -> io::Result<Option<Record
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use super::*;
 
     const BODIES: [&[u8]; 3] = [b"first", b"", b"a third one that is longer"];
 
-    fn file(bytes: &[u8]) -> Box<dyn Source> {
+    fn file(bytes: &[u8]) -> Arc<dyn Source> {
         let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, bytes).unwrap();
-        Box::new(fs::File::open(&path).unwrap())
+        Arc::new(fs::File::open(&path).unwrap())
     }
 
     fn whole() -> Vec<u8> {

@@ -343,9 +343,9 @@ impl Disk for SimDisk {
         Ok(self.whole(Op::List)?.names.keys().cloned().collect())
     }
 
-    fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let id = *self.whole(Op::Open)?.names.get(name).ok_or_else(not_found)?;
-        Ok(Box::new(Handle { disk: self.clone(), id }))
+        Ok(Arc::new(Handle { disk: self.clone(), id }))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Sink>> {
