@@ -65,7 +65,7 @@ fn prepare() -> Result<Machine, String> {
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
     succeed(&mut building).expect("what is tested builds for the guest");
     let init = dir.join("build").join(TARGET).join("debug/examples/pmu_guest");
-    Ok(Machine { kernel: dir.join("vmlinuz"), init })
+    Ok(Machine { kernel: dir.join("vmlinuz-arm64"), init })
 }
 
 /// Runs a command. What it said last, when it failed.
