@@ -17,7 +17,7 @@ fn open(server: &Server) -> WebSocket<TcpStream> {
 }
 
 /// With a buffer that holds little of what is not read.
-fn open_slow(server: &Server) -> WebSocket<TcpStream> {
+pub(crate) fn open_slow(server: &Server) -> WebSocket<TcpStream> {
     let stream = server.connect();
     set_socket_recv_buffer_size(&stream, 16 << 10).unwrap();
     client(format!("ws://{}/api/v1/live", server.address), stream).unwrap().0

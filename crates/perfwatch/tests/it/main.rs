@@ -4,11 +4,13 @@
 
 mod access;
 mod answers;
+mod clock;
 mod commands;
 mod connections;
 mod contract;
 mod database;
 mod deadlines;
+mod document;
 mod faults;
 mod flood;
 mod history;
@@ -29,5 +31,6 @@ mod settings;
 mod storage_faults;
 mod systemd;
 mod tls;
+mod together;
 mod unix_socket;
 mod verdict;

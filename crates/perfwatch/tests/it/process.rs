@@ -153,8 +153,13 @@ impl Server {
 
     /// As [`Server::guarded`], with nobody else beside it.
     pub(crate) fn guarded_alone(data: tempfile::TempDir) -> Self {
+        Self::alone(data, &["--log", "debug", "--interval", "500ms"])
+    }
+
+    /// With nobody else beside it.
+    pub(crate) fn alone(data: tempfile::TempDir, arguments: &[&str]) -> Self {
         let alone = Beside::Nobody { _guard: noise() };
-        Self::launch_beside(alone, perfwatch(), data, &["--log", "debug", "--interval", "500ms"])
+        Self::launch_beside(alone, perfwatch(), data, arguments)
     }
 
     /// With the interval that was saved.

@@ -20,18 +20,18 @@ const FILLINGS: usize = 10;
 const FILLED_SERVERS: usize = 5;
 
 /// History is on disk again so soon after there is room.
-const RESUMES_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const RESUMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Commits, and with them failures, follow each other so fast that a test need not wait long.
-const COMMIT_EVERY_SECOND: &str = "storage.commit_interval = '1s'\n";
+pub(crate) const COMMIT_EVERY_SECOND: &str = "storage.commit_interval = '1s'\n";
 
 /// A small file system of its own.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     at: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    fn new(size: &str) -> std::io::Result<Self> {
+    pub(crate) fn new(size: &str) -> std::io::Result<Self> {
         let at = tempfile::tempdir()?;
         let options = std::ffi::CString::new(format!("size={size}")).unwrap();
         mount("small", at.path(), "tmpfs", MountFlags::empty(), Some(&*options))?;
@@ -39,7 +39,7 @@ impl SmallDisk {
     }
 
     /// A directory for history.
-    fn data(&self) -> tempfile::TempDir {
+    pub(crate) fn data(&self) -> tempfile::TempDir {
         tempfile::tempdir_in(self.at.path()).unwrap()
     }
 
@@ -48,12 +48,12 @@ impl SmallDisk {
     }
 
     /// Fills it to the last page.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut filler = File::options().create(true).append(true).open(self.filler()).unwrap();
         while filler.write_all(&[1; 4096]).is_ok() {}
     }
 
-    fn empty(&self) {
+    pub(crate) fn empty(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 
@@ -80,7 +80,7 @@ fn hot_bytes(data: &Path) -> u64 {
 }
 
 /// Newest row on disk of the last minute.
-fn newest_on_disk(data: &Path) -> i64 {
+pub(crate) fn newest_on_disk(data: &Path) -> i64 {
     rows_on_disk(data, now_ms() - 60_000, now_ms()).last_key_value().map_or(0, |(t, _)| *t)
 }
 
@@ -102,7 +102,7 @@ fn assert_newest_is_answered(server: &Server, recording: &Recording) {
 
 /// Fails unless the files have every snapshot.
 #[track_caller]
-fn assert_all_on_disk(data: &Path, snapshots: &[Value]) {
+pub(crate) fn assert_all_on_disk(data: &Path, snapshots: &[Value]) {
     let (first, last) = (time_ms(&snapshots[0]), time_ms(&snapshots[snapshots.len() - 1]));
     let found = rows_on_disk(data, first, last);
     for (second, count) in per_second(snapshots) {

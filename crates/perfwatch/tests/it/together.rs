@@ -1,0 +1,72 @@
+//! Faults that come together, on the real binary.
+
+use std::num::NonZero;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+use crate::answers::{Recording, config, within};
+use crate::faults::DeadDisks;
+use crate::live::open_slow;
+use crate::process::{Running, Server, skipped};
+use crate::storage_faults::{
+    COMMIT_EVERY_SECOND, RESUMES_WITHIN, SmallDisk, assert_all_on_disk, newest_on_disk,
+};
+
+/// Clients at a time that never read. They are let go after a while, and others come.
+const STALLED: usize = 100;
+
+/// How often others come, and seconds until then.
+const ROUNDS: usize = 5;
+const SECONDS_A_ROUND: usize = 12;
+
+#[test]
+fn a_full_disk_a_hung_mount_stalled_clients_and_a_busy_host_cost_no_tick_for_a_minute() {
+    let (disk, dead) = match (SmallDisk::new("2m"), DeadDisks::new(1)) {
+        (Ok(disk), Ok(dead)) => (disk, dead),
+        (Err(error), _) | (_, Err(error)) => {
+            return skipped("faults together", format!("no tmpfs or FUSE mount: {error}"));
+        }
+    };
+    let config = config(COMMIT_EVERY_SECOND);
+    let [procfs, sysfs, rootfs] = dead.arguments();
+    let config = config.path().to_str().unwrap();
+    let arguments = ["--no-auth", "--interval", "1s", "--config", config, procfs, sysfs, rootfs];
+    let server = Server::alone(disk.data(), &arguments);
+    let recording = Recording::start(&server);
+    recording.wait_for(4);
+
+    let cpus = available_parallelism().map_or(1, NonZero::get);
+    let busy: Vec<_> = (0..2 * cpus)
+        .map(|_| {
+            let mut shell = Command::new("sh");
+            Running(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
+        })
+        .collect();
+    let mut taken = Vec::new();
+    for _ in 0..ROUNDS {
+        let stalled: Vec<_> = (0..STALLED).map(|_| open_slow(&server)).collect();
+        disk.fill();
+        recording.wait_for(SECONDS_A_ROUND);
+        taken.push((server.process.count("task"), server.process.memory_kib("RssAnon")));
+        drop(stalled);
+    }
+    let newest = recording.snapshots().pop().unwrap();
+    let stuck = &newest["status"]["disk"]["parts"]["partitions./hung0"]["state"];
+    assert_eq!(stuck, "late", "{newest}");
+    for section in ["cpu", "memory", "network", "disk"] {
+        assert_eq!(newest["status"][section]["state"], "ok", "{newest}");
+    }
+    let ((threads, memory), (last_threads, last_memory)) = (taken[0], taken[ROUNDS - 1]);
+    assert!(last_threads <= threads, "threads grow: {taken:?}");
+    assert!(last_memory <= memory + 1024, "memory grows: {taken:?}");
+
+    drop(busy);
+    disk.empty();
+    let before = recording.newest_ms();
+    within(RESUMES_WITHIN, "history being written again", || {
+        newest_on_disk(server.data.path()) >= before / 1000 * 1000
+    });
+    recording.assert_without_holes();
+    let data = server.stopped();
+    assert_all_on_disk(data.path(), &recording.end());
+}
