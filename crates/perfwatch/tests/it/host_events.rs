@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::history::copy_tree;
+use crate::answers::copy_tree;
 use crate::process::{Server, fixture, perfwatch, perfwatch_under, skipped, stdout};
 
 /// Nothing here takes longer.
