@@ -1,3 +1,5 @@
+//! What the catalog promises: ids, titles, units.
+
 use std::collections::BTreeSet;
 
 use super::*;
