@@ -19,6 +19,7 @@ mod prometheus;
 mod recorder;
 mod sample;
 mod selector;
+mod source;
 mod table;
 mod terminal;
 mod ticker;
