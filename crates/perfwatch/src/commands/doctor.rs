@@ -59,15 +59,20 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Puts together what is missing for one reason.
+/// Puts together the parts of a section that are missing for one reason.
 fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
+    fn section(of: &Finding) -> Option<&str> {
+        of.name.split_once('.').map(|(section, _)| section)
+    }
+    fn key(of: &Finding) -> (Option<&str>, State, &str, Option<&str>) {
+        (section(of), of.state, &of.reason, of.fix.as_deref())
+    }
     let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in findings {
-        let key = |of: &Finding| (of.state, of.reason.clone(), of.fix.clone());
-        let is_same = |group: &&mut Vec<&Finding>| {
-            finding.state != State::Ok && group.first().is_some_and(|one| key(one) == key(finding))
-        };
-        match groups.iter_mut().find(is_same) {
+        let same = groups
+            .iter_mut()
+            .find(|group| section(finding).is_some() && key(group[0]) == key(finding));
+        match same {
             Some(group) => group.push(finding),
             None => groups.push(vec![finding]),
         }
@@ -129,15 +134,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_for_one_reason_is_one_line() {
+    fn parts_that_are_missing_for_one_reason_are_one_line() {
         let of = |name, state, reason| Finding::new(name, state, reason);
         let findings = [
-            of("cpu", State::Ok, "in 1 ms"),
-            of("disk", State::Ok, "in 1 ms"),
+            of("cpu", State::Failed, "no file"),
+            of("scheduler", State::Failed, "no file"),
             of("perf_events.branches", State::Unavailable, "no PMU"),
             of("perf_events.cycles", State::Denied, "no PMU"),
             of("perf_events.instructions", State::Unavailable, "no PMU"),
-            of("power", State::Unavailable, "no PMU").fix("buy one"),
+            of("perf_events.loads", State::Unavailable, "no PMU").fix("buy one"),
+            of("power.package", State::Unavailable, "no PMU"),
         ];
         let groups: Vec<Vec<_>> = grouped(&findings)
             .iter()
@@ -147,10 +153,11 @@ mod tests {
             groups,
             [
                 vec!["cpu"],
-                vec!["disk"],
+                vec!["scheduler"],
                 vec!["perf_events.branches", "perf_events.instructions"],
                 vec!["perf_events.cycles"],
-                vec!["power"],
+                vec!["perf_events.loads"],
+                vec!["power.package"],
             ]
         );
     }
