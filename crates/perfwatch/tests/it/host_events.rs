@@ -66,16 +66,10 @@ fn events(server: &Server) -> Value {
     serde_json::from_str(&server.get("/api/v1/events").2).unwrap()
 }
 
-/// The newest snapshot that is later than this tick.
+/// The tick of the newest snapshot, once it is later than this one.
 fn after(server: &Server, tick: u64) -> u64 {
-    let start = Instant::now();
-    loop {
-        let now = server.snapshot()["tick"].as_u64().unwrap();
-        if now > tick {
-            return now;
-        }
-        assert!(start.elapsed() < PATIENCE);
-    }
+    let later = |snapshot: &Value| snapshot["tick"].as_u64() > Some(tick);
+    server.snapshot_that(later)["tick"].as_u64().unwrap()
 }
 
 #[test]
