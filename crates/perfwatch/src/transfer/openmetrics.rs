@@ -21,7 +21,7 @@ use crate::selector::Selector;
 
 pub(super) use read::read;
 
-/// Most samples that are held while those of another series are written: about 24 MiB.
+/// Most samples that are held while those of another series are written: 24 MiB, and at most as much again in reserve.
 const MAX_HELD: usize = 1 << 20;
 
 /// Nanoseconds of a second.
