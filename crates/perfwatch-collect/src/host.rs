@@ -16,6 +16,7 @@ mod counters;
 mod directory;
 mod file;
 mod netlink;
+mod recording;
 mod shared;
 
 use std::ffi::CStr;
@@ -28,7 +29,6 @@ use perfwatch_metrics::snapshot::{HostInfo, Uname};
 
 use crate::errand::Errands;
 use crate::error::Error;
-use crate::parse;
 use crate::perf::sys::{ClockState, clock_state};
 
 pub use counters::{Count, Counter, Counters, EventCode, Wanted};
@@ -37,6 +37,7 @@ pub use directory::Directory;
 pub use file::KernelFile;
 pub use netlink::{LinkTable, Progress, SockDiag};
 pub(crate) use netlink::{broken, messages};
+pub use recording::FileSystemBlocks;
 pub use shared::SharedFile;
 use shared::SharedFiles;
 
@@ -47,6 +48,9 @@ pub const MAX_FILE_BYTES: usize = 32 << 20;
 /// `f_type` of procfs, from linux/magic.h. What is mounted at the procfs root tells a live kernel from a
 /// recording.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// Most entries read of one directory of sysfs.
+const MAX_DIRECTORY_ENTRIES: usize = 16_384;
 
 /// Where the kernel's file systems are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,21 +87,6 @@ pub struct Host {
 struct Capture {
     dir: PathBuf,
     statvfs: Mutex<fs::File>,
-}
-
-/// What statvfs said, in units of `fragment_bytes`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FileSystemBlocks {
-    /// `f_frsize`.
-    pub fragment_bytes: u64,
-    /// `f_blocks`: size.
-    pub blocks: u64,
-    /// `f_bfree`: free, for root.
-    pub free: u64,
-    /// `f_bavail`: free, for everybody else.
-    pub available: u64,
-    /// `f_files` and `f_ffree`. None in recordings made before they were asked for.
-    pub inodes: Option<[u64; 2]>,
 }
 
 impl Host {
@@ -289,16 +278,15 @@ impl Host {
         if let Some(dir) = &self.recording {
             let file = dir.join("clock");
             let text = self.text_at(&file);
-            return text.as_deref().and_then(recorded_clock).ok_or_else(|| {
+            return text.as_deref().and_then(recording::read_clock).ok_or_else(|| {
                 Error::Unavailable(format!("the recording has no {}", file.display()))
             });
         }
         let state = clock_state().map_err(Error::Clock)?;
         if let Some(capture) = &self.capture {
-            let ClockState { synchronized, offset_ns, max_error_us } = state;
             let path = capture.dir.join("clock");
-            let text = format!("{} {offset_ns} {max_error_us}\n", u8::from(synchronized));
-            fs::write(&path, text).map_err(|source| Error::Read { path, source })?;
+            fs::write(&path, recording::clock_line(&state))
+                .map_err(|source| Error::Read { path, source })?;
         }
         Ok(state)
     }
@@ -309,7 +297,9 @@ impl Host {
     pub fn statvfs(&self, mountpoint: &[u8]) -> io::Result<FileSystemBlocks> {
         use std::os::unix::ffi::OsStrExt;
         if let Some(dir) = &self.recording {
-            return self.recorded_statvfs(dir, mountpoint);
+            let table = self.text_at(&dir.join("statvfs")).unwrap_or_default();
+            let found = recording::read_statvfs(&table, mountpoint);
+            return found.ok_or_else(|| io::Error::from(ErrorKind::NotFound));
         }
         let relative = mountpoint.strip_prefix(b"/").unwrap_or(mountpoint);
         let path = self.roots.rootfs.join(std::ffi::OsStr::from_bytes(relative));
@@ -322,45 +312,17 @@ impl Host {
             inodes: Some([answer.f_files, answer.f_ffree]),
         };
         if let Some(capture) = &self.capture {
-            capture.write_statvfs(mountpoint, &blocks)?;
+            let mut file =
+                capture.statvfs.lock().map_err(|_| io::Error::other("the capture broke off"))?;
+            file.write_all(&recording::statvfs_line(mountpoint, &blocks)?)?;
         }
         Ok(blocks)
-    }
-
-    fn recorded_statvfs(&self, dir: &Path, mountpoint: &[u8]) -> io::Result<FileSystemBlocks> {
-        let table = self.text_at(&dir.join("statvfs")).unwrap_or_default();
-        let mut name = Vec::new();
-        for line in table.lines() {
-            let mut words = parse::words(line.as_bytes());
-            parse::unescape_octal(words.next().unwrap_or_default(), &mut name);
-            if name == mountpoint {
-                let mut numbers = words.map(|word| parse::number(word).unwrap_or_default());
-                let mut next = || numbers.next();
-                return Ok(FileSystemBlocks {
-                    fragment_bytes: next().unwrap_or_default(),
-                    blocks: next().unwrap_or_default(),
-                    free: next().unwrap_or_default(),
-                    available: next().unwrap_or_default(),
-                    inodes: next().zip(next()).map(|(all, free)| [all, free]),
-                });
-            }
-        }
-        Err(io::Error::from(ErrorKind::NotFound))
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn text_at(&self, path: &Path) -> Option<String> {
         Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
     }
-}
-
-fn recorded_clock(text: &str) -> Option<ClockState> {
-    let mut words = text.split_ascii_whitespace();
-    Some(ClockState {
-        synchronized: words.next()? == "1",
-        offset_ns: words.next()?.parse().ok()?,
-        max_error_us: words.next()?.parse().ok()?,
-    })
 }
 
 fn uname() -> Uname {
@@ -373,30 +335,6 @@ fn uname() -> Uname {
         version: text(answer.version()),
         machine: text(answer.machine()),
         domainname: text(answer.domainname()),
-    }
-}
-
-/// Most entries read of one directory of sysfs.
-const MAX_DIRECTORY_ENTRIES: usize = 16_384;
-
-impl Capture {
-    fn write_statvfs(&self, mountpoint: &[u8], blocks: &FileSystemBlocks) -> io::Result<()> {
-        let mut line = Vec::new();
-        for &byte in mountpoint {
-            match byte {
-                b' ' | b'\t' | b'\n' | b'\\' => write!(line, "\\{byte:03o}")?,
-                _ => line.push(byte),
-            }
-        }
-        let FileSystemBlocks { fragment_bytes, blocks, free, available, inodes } = blocks;
-        write!(line, " {fragment_bytes} {blocks} {free} {available}")?;
-        if let Some([all, free]) = inodes {
-            write!(line, " {all} {free}")?;
-        }
-        line.push(b'\n');
-        let mut file =
-            self.statvfs.lock().map_err(|_| io::Error::other("the capture broke off"))?;
-        file.write_all(&line)
     }
 }
 

@@ -8,7 +8,7 @@ use perfwatch_metrics::kernel::KernelMetrics;
 use crate::collector::{Collector, Report};
 use crate::error::{Error, Malformed, Problem};
 use crate::hardware::Hardware;
-use crate::host::{Host, KernelFile};
+use crate::host::{Host, KernelFile, SharedFile};
 use crate::parse::{fill, number, shown, single_number, words};
 use crate::perf::sys::ClockState;
 use crate::rate::{percent, thousandths};
@@ -50,7 +50,7 @@ pub struct Kernel {
     /// None before the first look.
     texts: Option<Arc<Texts>>,
     files: KernelFile,
-    loadavg: KernelFile,
+    loadavg: SharedFile,
     threads_max: Seldom,
     pid_max: Seldom,
     entropy: KernelFile,
@@ -75,7 +75,7 @@ impl Collector for Kernel {
             uptime: host.procfs("uptime"),
             texts: None,
             files: host.procfs("sys/fs/file-nr"),
-            loadavg: host.procfs("loadavg"),
+            loadavg: host.shared_procfs("loadavg"),
             threads_max: Seldom::new(host.procfs("sys/kernel/threads-max")),
             pid_max: Seldom::new(host.procfs("sys/kernel/pid_max")),
             entropy: host.procfs("sys/kernel/random/entropy_avail"),

@@ -1,32 +1,30 @@
 //! Memory: /proc/meminfo and /proc/vmstat; /proc/zoneinfo on kernels that do not say what is available; what sysfs says of
 //! NUMA nodes and zram.
 
+mod meminfo;
 mod nodes;
+mod vmstat;
 mod zram;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use perfwatch_metrics::memory::MeminfoLines;
-use perfwatch_metrics::memory::{HostMemory, MeminfoName, MemoryMetrics};
+use perfwatch_metrics::memory::{HostMemory, MemoryMetrics};
 
 use crate::collector::{Collector, Report};
-use crate::error::{Error, Malformed, Problem};
+use crate::error::{Error, Problem};
 use crate::host::{Host, KernelFile};
-use crate::parse::{lines, second_number, set_text, shown};
+use crate::parse::{lines, number};
 use crate::rate::{per_second, percent};
 use crate::rows::Rows;
 
+pub use meminfo::{Meminfo, parse_meminfo};
 use nodes::Nodes;
 pub use nodes::{Allocations, MAX_NODES, NodeReading, parse_node_meminfo, parse_numastat};
+pub use vmstat::{Vmstat, parse_vmstat};
 pub use zram::{MAX_ZRAM, parse_mm_stat};
 use zram::{Zram, ZramReading};
-
-/// Most lines of /proc/meminfo that are carried along; a kernel has about 60. The rest is left out.
-const MAX_LINES: usize = 256;
-
-/// A longer name is none of the kernel's, and its line is left out.
-const MAX_NAME_BYTES: usize = 64;
 
 /// What the kernel said of memory.
 #[derive(Debug, Default)]
@@ -58,65 +56,6 @@ impl MemoryReading {
         let pages = self.vmstat.pswpin?.saturating_add(self.vmstat.pswpout?);
         Some(pages.saturating_mul(self.page_bytes))
     }
-}
-
-/// Fields of /proc/meminfo, in bytes or, for huge pages, in pages. None where the kernel has no such line.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the kernel's own")]
-pub struct Meminfo {
-    pub total: Option<u64>,
-    pub free: Option<u64>,
-    /// Since 3.14.
-    pub available: Option<u64>,
-    pub buffers: Option<u64>,
-    pub cached: Option<u64>,
-    pub active_file: Option<u64>,
-    pub inactive_file: Option<u64>,
-    /// Since 2.6.19.
-    pub slab_reclaimable: Option<u64>,
-    pub slab_unreclaimable: Option<u64>,
-    pub active: Option<u64>,
-    pub inactive: Option<u64>,
-    pub dirty: Option<u64>,
-    pub writeback: Option<u64>,
-    /// Since 2.6.32.
-    pub shmem: Option<u64>,
-    pub commit_limit: Option<u64>,
-    pub committed: Option<u64>,
-    /// Since 5.19, with zswap.
-    pub zswap_pool: Option<u64>,
-    pub zswap_stored: Option<u64>,
-    pub swap_total: Option<u64>,
-    pub swap_free: Option<u64>,
-    pub hugepages_total: Option<u64>,
-    pub hugepages_free: Option<u64>,
-    pub hugepages_reserved: Option<u64>,
-}
-
-/// Counters of /proc/vmstat since boot. None where the kernel has no such line.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Vmstat {
-    /// Read from block devices, in units of 1,024 bytes.
-    pub pgpgin: Option<u64>,
-    /// Written to block devices, in units of 1,024 bytes.
-    pub pgpgout: Option<u64>,
-    /// Pages read from swap. Absent without CONFIG_SWAP.
-    pub pswpin: Option<u64>,
-    /// Pages written to swap.
-    pub pswpout: Option<u64>,
-    /// Page faults.
-    pub pgfault: Option<u64>,
-    /// Page faults that waited for a disk.
-    pub pgmajfault: Option<u64>,
-    /// Processes killed because memory ran out. Since 4.13.
-    pub oom_kill: Option<u64>,
-    /// Allocations that had to reclaim memory themselves: of all zones, which have a line each since 4.10.
-    pub allocstall: Option<u64>,
-    /// Allocations that had to compact memory themselves. Absent without CONFIG_COMPACTION.
-    pub compact_stall: Option<u64>,
-    /// Pages read back soon after they were reclaimed: of files and, since 5.9 in a line of its own, of programs. Since
-    /// 3.15.
-    pub refault: Option<u64>,
 }
 
 /// Collects [`MemoryMetrics`].
@@ -273,118 +212,11 @@ fn estimate_available(meminfo: &Meminfo, low_watermark_bytes: Option<u64>) -> u6
     free.saturating_add(page_cache).saturating_add(part(slab)).saturating_sub(low)
 }
 
-/// Reads /proc/meminfo: `MemTotal:       24684084 kB`. Of lines that PerfWatch reports MemTotal and MemFree must be
-/// there, and those that are must make sense.
-pub fn parse_meminfo(
-    text: &[u8],
-    into: &mut Meminfo,
-    all: &mut MeminfoLines,
-) -> Result<(), Malformed> {
-    *into = Meminfo::default();
-    all.values.clear();
-    for (index, line) in lines(text) {
-        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
-        let name = line.get(..colon).unwrap_or_default();
-        let is_size = line.ends_with(b" kB");
-        let unit_bytes = if is_size { 1024 } else { 1 };
-        let value = second_number(line).and_then(|value| value.checked_mul(unit_bytes));
-        if let Some(value) = value {
-            push_line(all, name, is_size, value);
-        }
-        let (slot, must_be_size) = match name {
-            b"MemTotal" => (&mut into.total, true),
-            b"MemFree" => (&mut into.free, true),
-            b"MemAvailable" => (&mut into.available, true),
-            b"Buffers" => (&mut into.buffers, true),
-            b"Cached" => (&mut into.cached, true),
-            b"Active(file)" => (&mut into.active_file, true),
-            b"Inactive(file)" => (&mut into.inactive_file, true),
-            b"SReclaimable" => (&mut into.slab_reclaimable, true),
-            b"SUnreclaim" => (&mut into.slab_unreclaimable, true),
-            b"Active" => (&mut into.active, true),
-            b"Inactive" => (&mut into.inactive, true),
-            b"Dirty" => (&mut into.dirty, true),
-            b"Writeback" => (&mut into.writeback, true),
-            b"Shmem" => (&mut into.shmem, true),
-            b"CommitLimit" => (&mut into.commit_limit, true),
-            b"Committed_AS" => (&mut into.committed, true),
-            b"Zswap" => (&mut into.zswap_pool, true),
-            b"Zswapped" => (&mut into.zswap_stored, true),
-            b"SwapTotal" => (&mut into.swap_total, true),
-            b"SwapFree" => (&mut into.swap_free, true),
-            b"HugePages_Total" => (&mut into.hugepages_total, false),
-            b"HugePages_Free" => (&mut into.hugepages_free, false),
-            b"HugePages_Rsvd" => (&mut into.hugepages_reserved, false),
-            _ => continue,
-        };
-        let value = value.filter(|_| is_size == must_be_size);
-        *slot = Some(
-            value.ok_or_else(|| Malformed::at(index, format!("not a size: {}", shown(line))))?,
-        );
-    }
-    for (field, name) in [(into.total, "MemTotal"), (into.free, "MemFree")] {
-        if field.is_none() {
-            return Err(Malformed::at(0, format!("no {name}")));
-        }
-    }
-    Ok(())
-}
-
-/// Adds a line. Where the line before at this place had the same name, as always but the first time, nothing is copied.
-fn push_line(all: &mut MeminfoLines, name: &[u8], is_size: bool, value: u64) {
-    let place = all.values.len();
-    if place >= MAX_LINES || name.len() > MAX_NAME_BYTES {
-        return;
-    }
-    all.values.push(value);
-    let known = all.names.get(place);
-    if known.is_some_and(|known| known.name.as_bytes() == name && known.is_size == is_size) {
-        return;
-    }
-    let names = Arc::make_mut(&mut all.names);
-    names.truncate(place);
-    let mut text = String::new();
-    set_text(&mut text, name);
-    names.push(MeminfoName { name: text, is_size });
-}
-
-/// Reads the lines of /proc/vmstat that PerfWatch reports: `pgpgin 379749`.
-pub fn parse_vmstat(text: &[u8], into: &mut Vmstat) -> Result<(), Malformed> {
-    *into = Vmstat::default();
-    for (index, line) in lines(text) {
-        // Most lines are those of zones, `nr_` and more: not worth taking apart.
-        if !matches!(line.first(), Some(b'a' | b'c' | b'o' | b'p' | b'w')) {
-            continue;
-        }
-        let end = memchr::memchr(b' ', line).unwrap_or(line.len());
-        let slot = match line.get(..end).unwrap_or_default() {
-            b"pgpgin" => &mut into.pgpgin,
-            b"pgpgout" => &mut into.pgpgout,
-            b"pswpin" => &mut into.pswpin,
-            b"pswpout" => &mut into.pswpout,
-            b"pgfault" => &mut into.pgfault,
-            b"pgmajfault" => &mut into.pgmajfault,
-            b"oom_kill" => &mut into.oom_kill,
-            b"compact_stall" => &mut into.compact_stall,
-            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
-                &mut into.refault
-            }
-            name if name.starts_with(b"allocstall") => &mut into.allocstall,
-            _ => continue,
-        };
-        let value = second_number(line)
-            .ok_or_else(|| Malformed::at(index, format!("not a counter: {}", shown(line))))?;
-        // Lines of the same slot add up.
-        *slot = Some(slot.unwrap_or_default().saturating_add(value));
-    }
-    Ok(())
-}
-
 /// Sum of the `low` watermarks of all zones of /proc/zoneinfo, in pages.
 pub fn parse_zoneinfo(text: &[u8]) -> u64 {
     lines(text)
         .filter_map(|(_, line)| line.trim_ascii().strip_prefix(b"low "))
-        .filter_map(|value| crate::parse::number(value.trim_ascii()))
+        .filter_map(|value| number(value.trim_ascii()))
         .fold(0, u64::saturating_add)
 }
 
@@ -422,27 +254,6 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_carried_along() {
-        let shown = |lines: &MeminfoLines| {
-            let names = lines.names.iter().map(|line| (line.name.clone(), line.is_size));
-            names.zip(lines.values.clone()).collect::<Vec<_>>()
-        };
-        let line = |name: &str, is_size, value| ((name.to_owned(), is_size), value);
-        let text =
-            "MemTotal: 2 kB\nMemFree: 1 kB\nActive(anon): 3 kB\nNonsense\nHugePages_Total: 4\n";
-        let (mut meminfo, mut all) = (Meminfo::default(), MeminfoLines::default());
-        parse_meminfo(text.as_bytes(), &mut meminfo, &mut all).unwrap();
-        let ends = [line("Active(anon)", true, 3072), line("HugePages_Total", false, 4)];
-        assert_eq!(shown(&all)[2..], ends);
-        // A line that comes or goes moves the others; an earlier snapshot keeps its names.
-        let earlier = all.clone();
-        let text = "MemTotal: 2 kB\nMemFree: 1 kB\nNew: 7 kB\n";
-        parse_meminfo(text.as_bytes(), &mut meminfo, &mut all).unwrap();
-        assert_eq!(shown(&all)[2..], [line("New", true, 7168)]);
-        assert_eq!(shown(&earlier)[2..], ends);
-    }
-
-    #[test]
     fn rates_come_from_the_time_between_the_readings() {
         let reading = |pgpgin, pswpin| MemoryReading {
             vmstat: Vmstat {
@@ -466,40 +277,6 @@ mod tests {
         let reset =
             Memory::derive(Some((&before, Duration::from_secs(2))), &reading(5, 14)).metrics.host;
         assert_eq!((reset.pgpgin_per_sec, reset.page_io_bytes_per_sec), (None, None));
-    }
-
-    #[test]
-    fn nonsense_is_refused_with_its_line() {
-        let (mut meminfo, mut all) = (Meminfo::default(), MeminfoLines::default());
-        for (text, says) in [
-            ("", "1: no MemTotal"),
-            ("MemTotal: 1 kB\n", "1: no MemFree"),
-            ("MemTotal: 1 kB\nMemFree: x kB\n", "2: not a size: MemFree: x kB"),
-            (
-                "MemTotal: 18446744073709551615 kB\n",
-                "1: not a size: MemTotal: 18446744073709551615 kB",
-            ),
-        ] {
-            let error = parse_meminfo(text.as_bytes(), &mut meminfo, &mut all).unwrap_err();
-            assert_eq!(error.to_string(), says);
-        }
-        let mut vmstat = Vmstat::default();
-        let error = parse_vmstat(b"nr_free_pages 1\npgfault\n", &mut vmstat).unwrap_err();
-        assert_eq!(error.to_string(), "2: not a counter: pgfault");
-    }
-
-    #[test]
-    fn what_has_a_line_for_each_zone_or_kind_is_one_number() {
-        let vmstat = |text: &str| {
-            let mut vmstat = Vmstat::default();
-            parse_vmstat(text.as_bytes(), &mut vmstat).unwrap();
-            (vmstat.allocstall, vmstat.compact_stall, vmstat.refault)
-        };
-        let new = "workingset_refault_anon 3\nworkingset_refault_file 40\nallocstall_dma 1\n\
-                   allocstall_normal 20\nallocstall_movable 300\ncompact_stall 7\n";
-        assert_eq!(vmstat(new), (Some(321), Some(7), Some(43)));
-        assert_eq!(vmstat("workingset_refault 5\nallocstall 6\n"), (Some(6), None, Some(5)));
-        assert_eq!(vmstat("pgfault 5\n"), (None, None, None));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct SchedulerReading {
 pub struct Scheduler {
     host: Arc<Host>,
     stat: SharedFile,
-    load: KernelFile,
+    load: SharedFile,
     schedstat: Hardware<KernelFile>,
     /// ns waited by CPU, as last seen.
     waited: Vec<u64>,
@@ -79,7 +79,7 @@ impl Collector for Scheduler {
         Self {
             host: Arc::clone(host),
             stat: host.shared_procfs("stat"),
-            load: host.procfs("loadavg"),
+            load: host.shared_procfs("loadavg"),
             schedstat: Hardware::unknown(),
             waited: Vec::new(),
             interrupts: host.shared_procfs("interrupts"),

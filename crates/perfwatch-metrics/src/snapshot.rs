@@ -170,6 +170,15 @@ pub struct Section {
     pub parts: BTreeMap<String, Part>,
 }
 
+impl Section {
+    /// Why a section that is collected at every so many ticks is null between them.
+    pub fn paced_reason(every_ticks: u64) -> String {
+        format!(
+            "collected once every {every_ticks} ticks, for it costs more than its share of budget.cpu_percent"
+        )
+    }
+}
+
 /// Why one part of a section is missing or old.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {

@@ -35,6 +35,61 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// Of the chunk with this head, which stands there. None for one without rows.
+    pub(crate) fn of(
+        head: &ChunkHead,
+        offset: u64,
+        head_length: u64,
+        body_length: u64,
+    ) -> Option<Self> {
+        let (min_time, max_time) = head.times()?;
+        Some(Self {
+            offset,
+            head_length,
+            body_length,
+            tier: head.tier,
+            first_seq: head.first_seq,
+            last_seq: head.last_seq,
+            min_time,
+            max_time,
+            rows: head.groups.iter().map(|group| group.rows as u64).max()?,
+        })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.tier);
+        put(out, self.offset);
+        put(out, self.head_length);
+        put(out, self.body_length);
+        put(out, self.first_seq);
+        put(out, self.last_seq.saturating_sub(self.first_seq));
+        put(out, zigzag(self.min_time));
+        put(out, self.max_time.wrapping_sub(self.min_time) as u64);
+        put(out, self.rows);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let tier = input.byte()?;
+        let (offset, head_length, body_length) =
+            (input.varint()?, input.varint()?, input.varint()?);
+        let first_seq = input.varint()?;
+        let last_seq = first_seq.checked_add(input.varint()?)?;
+        let min_time = input.signed()?;
+        let max_time = min_time.wrapping_add(input.varint()? as i64);
+        let rows = input.varint()?;
+        Some(Self {
+            tier,
+            offset,
+            head_length,
+            body_length,
+            first_seq,
+            last_seq,
+            min_time,
+            max_time,
+            rows,
+        })
+    }
+
     /// Where it ends.
     pub(crate) fn end(&self) -> u64 {
         self.offset.saturating_add(self.head_length).saturating_add(self.body_length)
@@ -114,7 +169,7 @@ impl FileIndex {
             RecordKind::Chunk => {
                 let head = ChunkHead::decode(&record.head, record.body_length);
                 self.chunks.extend(head.and_then(|head| {
-                    meta(&head, record.offset, overhead(&record.head), record.body_length)
+                    Meta::of(&head, record.offset, overhead(&record.head), record.body_length)
                 }));
             }
             RecordKind::End => self.finished = true,
@@ -149,15 +204,7 @@ impl FileIndex {
         let mut out = Vec::new();
         put(&mut out, self.chunks.len() as u64);
         for chunk in &self.chunks {
-            out.push(chunk.tier);
-            put(&mut out, chunk.offset);
-            put(&mut out, chunk.head_length);
-            put(&mut out, chunk.body_length);
-            put(&mut out, chunk.first_seq);
-            put(&mut out, chunk.last_seq.saturating_sub(chunk.first_seq));
-            put(&mut out, zigzag(chunk.min_time));
-            put(&mut out, chunk.max_time.wrapping_sub(chunk.min_time) as u64);
-            put(&mut out, chunk.rows);
+            chunk.encode(&mut out);
         }
         put(&mut out, self.pages.len() as u64);
         for (id, offsets) in &self.pages {
@@ -172,24 +219,7 @@ impl FileIndex {
         let mut input = Input(bytes);
         let mut index = Self::default();
         for _ in 0..input.length()? {
-            let tier = input.byte()?;
-            let (offset, head_length) = (input.varint()?, input.varint()?);
-            let (body_length, first_seq) = (input.varint()?, input.varint()?);
-            let last_seq = first_seq.checked_add(input.varint()?)?;
-            let min_time = input.signed()?;
-            let max_time = min_time.wrapping_add(input.varint()? as i64);
-            let rows = input.varint()?;
-            index.chunks.push(Meta {
-                offset,
-                head_length,
-                body_length,
-                tier,
-                first_seq,
-                last_seq,
-                min_time,
-                max_time,
-                rows,
-            });
+            index.chunks.push(Meta::decode(&mut input)?);
         }
         for _ in 0..input.length()? {
             let id = PageId(input.fixed_u64()?);
@@ -248,29 +278,6 @@ fn page_of_any_file(disk: &dyn Disk, id: PageId) -> std::io::Result<Option<Page>
         }
     }
     Ok(None)
-}
-
-/// What an index knows of a chunk. None for one without rows.
-pub(crate) fn meta(
-    head: &ChunkHead,
-    offset: u64,
-    head_length: u64,
-    body_length: u64,
-) -> Option<Meta> {
-    let (min_time, max_time) = head.times()?;
-    let rows = head.groups.iter().map(|group| group.rows as u64).max()?;
-    let (tier, first_seq, last_seq) = (head.tier, head.first_seq, head.last_seq);
-    Some(Meta {
-        offset,
-        head_length,
-        body_length,
-        tier,
-        first_seq,
-        last_seq,
-        min_time,
-        max_time,
-        rows,
-    })
 }
 
 /// The list of series whose record is at an offset. None when it is damaged.

@@ -5,7 +5,7 @@ use crate::chunk::{BLOCK_LEVEL, Chunk};
 use crate::disk::{Disk, Sink, Source};
 use crate::error::{Error, Result};
 use crate::file::FileName;
-use crate::index::{FileIndex, Meta, meta};
+use crate::index::{FileIndex, Meta};
 use crate::layout::{Page, PageId};
 use crate::record::{
     FILE_HEADER_BYTES, FORMAT, MAX_HEAD_BYTES, RecordKind, file_header, put_record,
@@ -72,7 +72,12 @@ impl Output {
             let start = out.len();
             chunk.put(&mut out);
             let (body, all) = (chunk.body.len() as u64, (out.len() - start) as u64);
-            index.chunks.extend(meta(&chunk.head, self.length + start as u64, all - body, body));
+            index.chunks.extend(Meta::of(
+                &chunk.head,
+                self.length + start as u64,
+                all - body,
+                body,
+            ));
         }
         self.write(disk, &out)?;
         self.index = FileIndex { walked: self.length, ..index };

@@ -21,6 +21,7 @@ use std::time::Instant;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::spawn_blocking;
 
+pub(crate) use crate::source::Source;
 pub(crate) use accounts::{
     Accounts, AccountsFile, Error as AccountsError, Found, Role, Scope, Token, now_ms,
 };
@@ -28,7 +29,6 @@ pub(crate) use audit::{Action, Audit, Entry};
 pub(crate) use caller::{Caller, Login, Refused};
 pub(crate) use passwords::{MAX_HASHES, hash as hash_password};
 pub(crate) use secret::{Digest, Secret};
-pub(crate) use throttle::Source;
 
 use accounts::{Stamp, User};
 use caller::user_caller;

@@ -88,7 +88,7 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::snapshot::of_recording;
+    use crate::sample::of_recording;
 
     #[test]
     fn a_message_says_how_many_were_missed() {

@@ -1,17 +1,22 @@
 //! The command line. Help, man page and completions all come from here.
 
+mod overrides;
+mod questions;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{
-    ByteCount, CpuPercent, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides, SETTINGS,
-    duration,
+use crate::config::{SETTINGS, duration};
+
+pub(crate) use overrides::Overrides;
+use questions::EXPORT_SHAPES;
+pub(crate) use questions::{
+    CompareArgs, CompareFormat, ExplainArgs, ExplainFormat, ExportArgs, ExportFormat, QueryArgs,
+    QueryFormat,
 };
-use crate::history::Threshold;
-use crate::selector::Selector;
 
 /// Performance monitor for a Linux host.
 ///
@@ -141,134 +146,6 @@ pub(crate) struct SnapshotArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RangeArgs {
-    /// Where the range begins [default: now-1h]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) from: Option<String>,
-    /// Where it ends [default: now]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) to: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct QueryArgs {
-    /// Metrics: by id, or by path with `*` for any characters, or with labels in braces
-    #[arg(required = true, value_name = "SELECT")]
-    pub(crate) select: Vec<Selector>,
-    #[command(flatten)]
-    pub(crate) range: RangeArgs,
-    /// Most points of each series
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub(crate) points: u64,
-    /// How to print them
-    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
-    pub(crate) format: QueryFormat,
-}
-
-/// How a history is printed.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum QueryFormat {
-    /// For people, with what happened
-    Table,
-    /// A line for each value
-    Csv,
-    /// What GET /api/v1/series answers
-    Json,
-    /// A line for each series
-    Sparkline,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompareArgs {
-    /// Metrics, as of `perfwatch query`; what --fail-if names is compared as well
-    #[arg(value_name = "SELECT")]
-    pub(crate) select: Vec<Selector>,
-    #[command(flatten)]
-    pub(crate) range: RangeArgs,
-    /// With what: -1d and -7d (the same local time), -36h, prev (the time just before), FROM..TO
-    #[arg(long, value_name = "SHIFT", default_value = "-1d", allow_hyphen_values = true)]
-    pub(crate) vs: String,
-    /// Most points of each series in JSON
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub(crate) points: u64,
-    /// Exit with 3 when the mean (or :median, :p95, :p99, :min, :max) changed by more: cpu.usage_percent:p95:+50%
-    #[arg(long, value_name = "SELECT:CHANGE")]
-    pub(crate) fail_if: Vec<Threshold>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = CompareFormat::Table)]
-    pub(crate) format: CompareFormat,
-}
-
-/// How a comparison is printed.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum CompareFormat {
-    /// For people
-    Table,
-    /// A line for each side of each series
-    Csv,
-    /// What GET /api/v1/compare answers
-    Json,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The moment, such as 03:12, yesterday 14:00 or -2h [default: now]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) at: Option<String>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
-    pub(crate) format: ExplainFormat,
-}
-
-/// How a verdict is printed.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum ExplainFormat {
-    /// For people
-    Text,
-    /// What GET /api/v1/verdict answers
-    Json,
-}
-
-const EXPORT_SHAPES: &str = "\
-Shapes, the first two with a line that tells their version:
-  ndjson       {\"perfwatch_export\":1}
-               {\"time\":\"2026-11-23T03:12:05.123Z\",\"section\":\"cpu\",\"covered_ns\":5000000000,
-                \"values\":{\"cpu.usage_percent\":12.3}}          a line for each section of each sample
-  csv          perfwatch_export,1
-               time,section,covered_ns,series,value             a line for each value
-  openmetrics  # TYPE perfwatch_cpu_usage_percent gauge         for `promtool tsdb create-blocks-from openmetrics`
-               perfwatch_cpu_usage_percent 12.3 1795403525.123  a counter's name ends in _total
-
-covered_ns is the time since the sample before, by a clock that runs evenly; 0 where there is none, as at the first.";
-
-#[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
-    /// Metrics, as of `perfwatch query` [default: all]
-    #[arg(value_name = "SELECT")]
-    pub(crate) select: Vec<Selector>,
-    /// Where the range begins [default: with the oldest sample]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) from: Option<String>,
-    /// Where it ends [default: with the newest sample]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) to: Option<String>,
-    /// In which shape
-    #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
-    pub(crate) format: ExportFormat,
-}
-
-/// In which shape samples leave and come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// A line of JSON for each section of each sample
-    Ndjson,
-    /// A line for each value
-    Csv,
-    /// For Prometheus
-    Openmetrics,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     /// What `perfwatch export` wrote; `-` is standard input
     pub(crate) file: PathBuf,
@@ -392,84 +269,6 @@ pub(crate) struct CatalogArgs {
 pub(crate) struct CaptureArgs {
     /// Where to write; must not hold a capture yet
     pub(crate) dir: PathBuf,
-}
-
-/// Settings as given on the command line or in the environment. None: not given there.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub(crate) struct Overrides {
-    /// What of these was given, and by whom.
-    #[arg(skip)]
-    pub(crate) given: Given,
-    /// Configuration file
-    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// Time between samples, 500ms to 60s
-    #[arg(long, global = true, value_name = "DURATION", env = "PERFWATCH_INTERVAL")]
-    pub(crate) interval: Option<Interval>,
-    /// Address and port to listen on, or unix:/PATH; may be given more than once
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDR:PORT",
-        env = "PERFWATCH_LISTEN",
-        value_delimiter = ','
-    )]
-    pub(crate) listen: Vec<Listen>,
-    /// Certificate to serve HTTPS with, as PEM; read again at SIGHUP
-    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_CERT")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Key of the certificate, as PEM
-    #[arg(long, global = true, value_name = "FILE", env = "PERFWATCH_TLS_KEY")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Let everybody do everything; for loopback addresses and UNIX sockets only
-    #[arg(long, global = true)]
-    pub(crate) no_auth: bool,
-    /// Listen where other hosts can reach it without TLS: passwords can be read on their way
-    #[arg(long, global = true)]
-    pub(crate) insecure_plaintext: bool,
-    /// A proxy that speaks TLS stands in front
-    #[arg(long, global = true)]
-    pub(crate) behind_proxy: bool,
-    /// What to log to standard error
-    #[arg(long, global = true, value_name = "LEVEL", value_enum, env = "PERFWATCH_LOG")]
-    pub(crate) log: Option<LogLevel>,
-    /// Directory of the history
-    #[arg(long, global = true, value_name = "DIR", env = "PERFWATCH_DATA")]
-    pub(crate) data: Option<PathBuf>,
-    /// How long every sample is kept
-    #[arg(long, global = true, value_name = "DURATION", env = "PERFWATCH_KEEP_RAW")]
-    pub(crate) keep_raw: Option<KeepRaw>,
-    /// Most bytes of history
-    #[arg(long, global = true, value_name = "SIZE", env = "PERFWATCH_MAX_BYTES")]
-    pub(crate) max_bytes: Option<ByteCount>,
-    /// Share of one CPU that collecting may take, in percent [default: 0.5]
-    #[arg(
-        long = "budget.cpu-percent",
-        global = true,
-        value_name = "PERCENT",
-        env = "PERFWATCH_BUDGET_CPU_PERCENT"
-    )]
-    pub(crate) budget_cpu_percent: Option<CpuPercent>,
-    /// Whether GET /metrics has node_exporter's names [default: true]
-    #[arg(
-        long = "metrics.node-names",
-        global = true,
-        value_name = "BOOL",
-        env = "PERFWATCH_METRICS_NODE_NAMES"
-    )]
-    pub(crate) metrics_node_names: Option<bool>,
-    #[command(flatten)]
-    pub(crate) perf: PerfOverrides,
-    /// Where the host's /proc is mounted
-    #[arg(long = "path.procfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_PROCFS")]
-    pub(crate) path_procfs: Option<PathBuf>,
-    /// Where the host's /sys is mounted
-    #[arg(long = "path.sysfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_SYSFS")]
-    pub(crate) path_sysfs: Option<PathBuf>,
-    /// Where the host's / is mounted
-    #[arg(long = "path.rootfs", global = true, value_name = "DIR", env = "PERFWATCH_PATH_ROOTFS")]
-    pub(crate) path_rootfs: Option<PathBuf>,
 }
 
 fn snapshot_window(text: &str) -> Result<Duration, String> {

@@ -23,7 +23,6 @@ use serde::Deserialize;
 
 use crate::cli::Overrides;
 use crate::exposure::Words;
-use crate::http::TlsFiles;
 
 use file::{File, Tls, read};
 pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, Wrong};
@@ -136,6 +135,15 @@ impl Settings {
             (None, Some(_)) => bail!("tls.key is given without tls.cert"),
         }
     }
+}
+
+/// Where certificate and key are, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The server's certificate, then those that lead to a known authority.
+    pub(crate) cert: PathBuf,
+    /// The key of the first.
+    pub(crate) key: PathBuf,
 }
 
 fn listen(overrides: &Overrides, filed: Option<OneOrMore>) -> Vec<Listen> {

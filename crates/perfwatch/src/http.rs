@@ -43,7 +43,7 @@ use verdict::Verdicts;
 pub(crate) use catalog::Catalog;
 pub(crate) use guard::Site;
 pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
-pub(crate) use tls::{Tls, TlsFiles};
+pub(crate) use tls::Tls;
 
 /// Most questions about history that are answered at a time. The others wait for their turn.
 pub(crate) const MAX_QUESTIONS: usize = 2;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use perfwatch_metrics::{State, Status};
+use perfwatch_metrics::{Section, State, Status};
 use tracing::{info, warn};
 
 use crate::terminal::printable;
@@ -36,8 +36,7 @@ impl Journal {
         let mut missing = BTreeMap::new();
         for (name, section) in status.sections() {
             if let Some(pace) = section.every_ticks {
-                let reason =
-                    format!("collected at every {pace}th tick, to stay within budget.cpu_percent");
+                let reason = Section::paced_reason(pace);
                 changes.extend(self.begins(name, State::Paced, &reason));
                 missing.insert(name.to_owned(), State::Paced);
                 if section.state == State::Paced {

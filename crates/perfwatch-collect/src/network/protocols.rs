@@ -4,10 +4,13 @@
 //! name and a value on each line. Counters are found by their names, for kernels add columns in between. The kernel
 //! counts TCP over IPv6 in the same `Tcp:` and `TcpExt:` as TCP over IPv4, and UDP apart.
 
-use perfwatch_metrics::network::UdpCounters;
+use std::time::Duration;
+
+use perfwatch_metrics::network::{TcpMetrics, UdpCounters, UdpMetrics};
 
 use crate::error::Malformed;
 use crate::parse::{lines, number, shown, words};
+use crate::rate::{increase, per_second, percent};
 
 /// What is read of /proc/net/snmp. None where the kernel has no such column.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,88 @@ pub struct TcpExt {
     pub syn_cookies_sent: Option<u64>,
     /// `TCPMemoryPressures`: how often TCP's memory went above its pressure mark.
     pub memory_pressures: Option<u64>,
+}
+
+/// Of what is counted now and before. None when /proc/net/snmp could not be read.
+pub(super) fn tcp_metrics(
+    before: Option<((&Snmp, &TcpExt), Duration)>,
+    now: Option<(&Snmp, &TcpExt)>,
+) -> Option<TcpMetrics> {
+    let (snmp, netstat) = now?;
+    type Of = fn(&Snmp, &TcpExt) -> Option<u64>;
+    let counters = |of: Of| {
+        let ((snmp_before, netstat_before), elapsed) = before?;
+        Some((of(snmp_before, netstat_before)?, of(snmp, netstat)?, elapsed))
+    };
+    let rate =
+        |of: Of| counters(of).and_then(|(then, now, elapsed)| per_second(then, now, elapsed));
+    let grown = |of: Of| counters(of).and_then(|(then, now, _)| increase(then, now));
+    let share = || {
+        let sent = grown(|snmp, _| snmp.segments_sent)?;
+        let again = grown(|snmp, _| snmp.retransmits)?;
+        // Counted apart: one may be ahead.
+        percent(again.min(sent), sent)
+    };
+    let TcpExt {
+        listen_overflows,
+        listen_drops,
+        backlog_drops,
+        syn_cookies_sent,
+        memory_pressures,
+    } = *netstat;
+    Some(TcpMetrics {
+        segments_sent: snmp.segments_sent,
+        segments_sent_per_sec: rate(|snmp, _| snmp.segments_sent),
+        retransmits: snmp.retransmits,
+        retransmits_per_sec: rate(|snmp, _| snmp.retransmits),
+        retransmit_percent: share(),
+        resets_sent: snmp.resets_sent,
+        resets_sent_per_sec: rate(|snmp, _| snmp.resets_sent),
+        listen_overflows,
+        listen_overflows_per_sec: rate(|_, netstat| netstat.listen_overflows),
+        listen_drops,
+        listen_drops_per_sec: rate(|_, netstat| netstat.listen_drops),
+        backlog_drops,
+        backlog_drops_per_sec: rate(|_, netstat| netstat.backlog_drops),
+        syn_cookies_sent,
+        syn_cookies_sent_per_sec: rate(|_, netstat| netstat.syn_cookies_sent),
+        memory_pressures,
+        memory_pressures_per_sec: rate(|_, netstat| netstat.memory_pressures),
+        established: snmp.established,
+    })
+}
+
+/// Of what is counted now and before, over IPv4 and over IPv6. None when either could not be read.
+pub(super) fn udp_metrics(
+    before: Option<((UdpCounters, UdpCounters), Duration)>,
+    now: Option<(UdpCounters, UdpCounters)>,
+) -> Option<UdpMetrics> {
+    type Of = fn(&UdpCounters) -> Option<u64>;
+    let sum = |(ipv4, ipv6): (UdpCounters, UdpCounters), of: Of| {
+        Some(of(&ipv4)?.saturating_add(of(&ipv6).unwrap_or_default()))
+    };
+    let (ipv4, ipv6) = now?;
+    let total = |of: Of| sum((ipv4, ipv6), of);
+    let rate = |of: Of| {
+        let (before, elapsed) = before?;
+        per_second(sum(before, of)?, total(of)?, elapsed)
+    };
+    Some(UdpMetrics {
+        datagrams_in: total(|udp| udp.datagrams_in),
+        datagrams_in_per_sec: rate(|udp| udp.datagrams_in),
+        datagrams_out: total(|udp| udp.datagrams_out),
+        datagrams_out_per_sec: rate(|udp| udp.datagrams_out),
+        no_ports: total(|udp| udp.no_ports),
+        no_ports_per_sec: rate(|udp| udp.no_ports),
+        in_errors: total(|udp| udp.in_errors),
+        in_errors_per_sec: rate(|udp| udp.in_errors),
+        receive_buffer_errors: total(|udp| udp.receive_buffer_errors),
+        receive_buffer_errors_per_sec: rate(|udp| udp.receive_buffer_errors),
+        send_buffer_errors: total(|udp| udp.send_buffer_errors),
+        send_buffer_errors_per_sec: rate(|udp| udp.send_buffer_errors),
+        ipv4,
+        ipv6,
+    })
 }
 
 /// Reads /proc/net/snmp. `Tcp` must be there.

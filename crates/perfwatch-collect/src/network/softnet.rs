@@ -1,9 +1,12 @@
 //! /proc/net/softnet_stat: what each CPU took from its queue of received packets.
 
-use perfwatch_metrics::network::SoftnetCpu;
+use std::time::Duration;
+
+use perfwatch_metrics::network::{SoftnetCpu, SoftnetMetrics};
 
 use crate::error::Malformed;
 use crate::parse::{lines, shown, words};
+use crate::rate::per_second_32;
 
 /// Most CPUs of which it is read. What other CPUs count is left out.
 const MAX_CPUS: usize = 8192;
@@ -73,6 +76,28 @@ fn grow(total: &mut SoftnetCounts, before: &SoftnetCpu, now: &SoftnetCpu) {
     for ((sum, then), now) in total.iter_mut().zip(counts(before)).zip(counts(now)) {
         *sum = sum.wrapping_add(now.wrapping_sub(then));
     }
+}
+
+/// Of what each CPU counted and the sum of it, now and before. None when the table could not be read.
+pub(super) fn metrics(
+    before: Option<((&[SoftnetCpu], SoftnetCounts), Duration)>,
+    now: Option<(&[SoftnetCpu], SoftnetCounts)>,
+) -> Option<SoftnetMetrics> {
+    let (cpus, total) = now?;
+    let rate = |of: fn(&SoftnetCounts) -> u32| {
+        let ((_, before), elapsed) = before?;
+        per_second_32(of(&before).into(), of(&total).into(), elapsed)
+    };
+    let [processed, dropped, squeezed] = total.map(u64::from);
+    Some(SoftnetMetrics {
+        processed,
+        processed_per_sec: rate(|[processed, ..]| *processed),
+        dropped,
+        dropped_per_sec: rate(|[_, dropped, _]| *dropped),
+        squeezed,
+        squeezed_per_sec: rate(|[.., squeezed]| *squeezed),
+        cpus: cpus.to_vec(),
+    })
 }
 
 fn hexadecimal(word: &[u8]) -> Option<u32> {

@@ -4,6 +4,8 @@
 //! back. Time enabled passes on every CPU that is online, so one that stood still says that its counter is dead: it is
 //! opened anew. Counters are never pinned, and nothing on the host is set: who else counts takes turns with PerfWatch.
 
+mod values;
+
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -15,10 +17,12 @@ use super::absence::Absence;
 use super::busy::Busy;
 use super::cpus::{CpuList, Cpus};
 use super::kernel::Kernel;
-use super::layout::{MAX_MEMBERS, Member};
+use super::layout::Member;
 use super::opening::{Opened, Plan, open_all, open_on};
 use super::source::{Source, Totals};
 use crate::error::Error;
+
+use values::{Values, read, scaled};
 
 /// How long what was refused for a reason that may pass is not tried again.
 const RETRY: Duration = Duration::from_secs(60);
@@ -31,9 +35,6 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// A group that ran for less than a hundredth of the time for so many ticks is split.
 const STARVED_TICKS: u8 = 3;
-
-/// Bytes that a read of the largest group takes: how many, time enabled, time running, values.
-const READ_BYTES: usize = 8 * (3 + MAX_MEMBERS);
 
 /// The source.
 #[derive(Debug)]
@@ -68,14 +69,6 @@ struct Counting<C> {
     /// None for one that has not been read, and that counts from its first reading on.
     before: Option<Values>,
     dead: bool,
-}
-
-/// One reading of a group.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Values {
-    enabled: u64,
-    running: u64,
-    values: [u64; MAX_MEMBERS],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -398,46 +391,7 @@ impl<C> Counting<C> {
     }
 }
 
-impl Values {
-    /// None when anything went backwards.
-    fn since(&self, before: &Self) -> Option<Self> {
-        let mut delta = Self {
-            enabled: self.enabled.checked_sub(before.enabled)?,
-            running: self.running.checked_sub(before.running)?,
-            ..Self::default()
-        };
-        let pairs = self.values.iter().zip(before.values);
-        for (slot, (now, before)) in delta.values.iter_mut().zip(pairs) {
-            *slot = now.checked_sub(before)?;
-        }
-        Some(delta)
-    }
-}
-
 fn members(plan: &Plan) -> impl Iterator<Item = (usize, Member)> {
     let groups = plan.layout.groups().iter().enumerate();
     groups.flat_map(|(group, members)| members.iter().map(move |member| (group, *member)))
-}
-
-/// What would have been counted in all the time in which it was to be.
-fn scaled(value: u64, enabled: u64, running: u64) -> u64 {
-    if running == enabled {
-        return value;
-    }
-    let all = u128::from(value).saturating_mul(enabled.into()).checked_div(running.into());
-    u64::try_from(all.unwrap_or_default()).unwrap_or(u64::MAX)
-}
-
-/// Reads a group, and says of how many. None for a counter that does not answer.
-fn read<K: Kernel>(kernel: &K, leader: &K::Counter) -> Option<(u64, Values)> {
-    let mut bytes = [0; READ_BYTES];
-    let length = kernel.read(leader, &mut bytes).ok()?;
-    let (words, _) = bytes.get(..length)?.as_chunks::<8>();
-    let mut words = words.iter().map(|word| u64::from_ne_bytes(*word));
-    let (members, enabled, running) = (words.next()?, words.next()?, words.next()?);
-    let mut values = Values { enabled, running, ..Values::default() };
-    for (slot, value) in values.values.iter_mut().zip(words) {
-        *slot = value;
-    }
-    Some((members, values))
 }

@@ -91,9 +91,7 @@ impl History<'_> {
         let (metrics, section) = match (outcome, every_ticks) {
             (Outcome::Disabled, _) => (None, self.disabled(name, "switched off by the settings")),
             (_, Some(pace)) if !self.budget.is_turn(name, self.tick) => {
-                let reason = format!(
-                    "collected at every {pace}th tick, for it costs more than its share of budget.cpu_percent"
-                );
+                let reason = Section::paced_reason(pace);
                 (None, self.missing(name, State::Paced, reason, None, None))
             }
             (outcome, _) => self.outcome(name, outcome),

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::warn;
 
-use super::throttle::Source;
 use crate::files;
+use crate::source::Source;
 
 const FILE: &str = "audit.jsonl";
 

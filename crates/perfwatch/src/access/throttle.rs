@@ -5,10 +5,10 @@
 //! elsewhere locks nobody out, nor who fails with other names behind the same proxy or on this host.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::secret::Digest;
+use crate::source::Source;
 
 /// Failures without any delay.
 const FREE_TRIES: u32 = 5;
@@ -29,39 +29,6 @@ const MAX_REMEMBERED: usize = 4096;
 
 /// Most pairs of account and source that are known.
 const MAX_KNOWN: usize = 1024;
-
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    /// An address; of IPv6, its network of 64 bits, for a host has all of that. 127.0.0.1 for any of loopback.
-    Address(IpAddr),
-    /// A UNIX socket.
-    Local,
-}
-
-impl From<Option<IpAddr>> for Source {
-    fn from(address: Option<IpAddr>) -> Self {
-        const NETWORK: u128 = !0 << 64;
-        let Some(address) = address else { return Self::Local };
-        match address.to_canonical() {
-            // This host has sixteen million of them.
-            address if address.is_loopback() => Self::Address(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(address) => {
-                Self::Address(IpAddr::V6((u128::from(address) & NETWORK).into()))
-            }
-            address => Self::Address(address),
-        }
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Local => f.write_str("local"),
-        }
-    }
-}
 
 /// Whose failures are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,6 +152,8 @@ fn take_back(failures: &mut HashMap<Key, Failures>, key: Key) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn source(last: u8) -> Source {

@@ -11,9 +11,9 @@ use anyhow::{Context, bail};
 use perfwatch_collect::Host;
 use perfwatch_metrics::{Part, Snapshot, State};
 
-use super::snapshot::sample_until;
 use crate::cli::CaptureArgs;
 use crate::config::Settings;
+use crate::sample::sample_until;
 
 /// Time between the two recordings.
 const APART: Duration = Duration::from_secs(1);

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch_collect::Host;
-use perfwatch_collect::network::{StateCounts, count_dump};
-use perfwatch_metrics::{Section, State, Status};
+use perfwatch_metrics::State;
 
-use super::snapshot::sample;
+use crate::capabilities::{Finding, capabilities};
 use crate::cli::Overrides;
 use crate::config::{Configuration, Listen, Settings};
 use crate::http;
+use crate::sample::sample;
 use crate::terminal::printable;
 
 /// Time between the two samples that are looked at.
@@ -25,24 +25,6 @@ const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What every host has. Other sections are of hardware, or of options of the kernel, that many do not have.
 const ON_EVERY_HOST: [&str; 5] = ["cpu", "scheduler", "memory", "network", "disk"];
-
-/// One line of the report.
-pub(crate) struct Finding {
-    pub(crate) name: String,
-    pub(crate) state: State,
-    pub(crate) reason: String,
-    pub(crate) fix: Option<String>,
-}
-
-impl Finding {
-    fn new(name: &str, state: State, reason: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), state, reason: reason.into(), fix: None }
-    }
-
-    fn fix(self, fix: &str) -> Self {
-        Self { fix: Some(fix.to_owned()), ..self }
-    }
-}
 
 /// Prints what it found, and fails when something that should work does not.
 pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
@@ -61,8 +43,10 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     let name = |name: &Option<String>| printable(name.as_deref().unwrap_or("unknown"));
     let (hostname, kernel) = (name(&snapshot.host.hostname), name(&snapshot.host.kernel));
     writeln!(out, "perfwatch {} on {hostname}, Linux {kernel}\n", env!("CARGO_PKG_VERSION"))?;
-    for Finding { name, state, reason, fix } in &findings {
-        writeln!(out, "{:<11}  {}  {}", state.word(), printable(name), printable(reason))?;
+    for group in grouped(&findings) {
+        let Some(Finding { state, reason, fix, .. }) = group.first() else { continue };
+        let names: Vec<_> = group.iter().map(|finding| printable(&finding.name)).collect();
+        writeln!(out, "{:<11}  {}  {}", state.word(), names.join(", "), printable(reason))?;
         if let Some(fix) = fix {
             writeln!(out, "{:<11}  → {}", "", printable(fix))?;
         }
@@ -75,58 +59,25 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What can be said of a host without asking twice.
-pub(crate) fn capabilities(status: &Status, host: &Host) -> Vec<Finding> {
-    let sections = status.sections();
-    let mut findings: Vec<_> =
-        sections.flat_map(|(name, section)| section_findings(name, section)).collect();
-    findings.push(netlink(host));
-    findings.extend(namespace(host));
-    findings
-}
-
-fn section_findings(name: &str, section: &Section) -> Vec<Finding> {
-    let took = section.duration_ms.map(|ms| format!("in {ms:.2} ms"));
-    let reason = section.reason.clone().or(took).unwrap_or_default();
-    let whole = Finding { fix: section.fix.clone(), ..Finding::new(name, section.state, reason) };
-    let parts = section.parts.iter().map(|(part, why)| Finding {
-        fix: why.fix.clone(),
-        ..Finding::new(&format!("{name}.{part}"), why.state, &why.reason)
-    });
-    std::iter::once(whole).chain(parts).collect()
-}
-
-/// Whether sockets can be listed the cheap way.
-fn netlink(host: &Host) -> Finding {
-    const LISTEN: u32 = 1 << 10;
-    let Some(mut sock_diag) = host.sock_diag() else {
-        return Finding::new(
-            "netlink",
-            State::Unavailable,
-            "no procfs of a running kernel at --path.procfs",
-        );
-    };
-    let mut counts = StateCounts::default();
-    match sock_diag.dump(LISTEN, |answer| count_dump(answer, &mut counts)) {
-        Ok(()) => Finding::new("netlink", State::Ok, "sockets are counted by NETLINK_SOCK_DIAG"),
-        Err(error) => {
-            let reason = format!(
-                "NETLINK_SOCK_DIAG: {error}; /proc/net/tcp serves instead, at 20 times the cost"
-            );
-            Finding::new("netlink", State::Failed, reason)
-                .fix("allow AF_NETLINK (RestrictAddressFamilies, seccomp) and the kernel's module tcp_diag")
+/// Puts together the parts of a section that are missing for one reason.
+fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
+    fn section(of: &Finding) -> Option<&str> {
+        of.name.split_once('.').map(|(section, _)| section)
+    }
+    fn key(of: &Finding) -> (Option<&str>, State, &str, Option<&str>) {
+        (section(of), of.state, &of.reason, of.fix.as_deref())
+    }
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    for finding in findings {
+        let same = groups
+            .iter_mut()
+            .find(|group| section(finding).is_some() && key(group[0]) == key(finding));
+        match same {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
         }
     }
-}
-
-/// Whether the network's figures are the host's. Only root may see the namespace of PID 1.
-fn namespace(host: &Host) -> Option<Finding> {
-    let foreign = !host.has_network_of_init()?;
-    foreign.then(|| {
-        let reason = "interfaces and sockets are those of this container's own network namespace";
-        Finding::new("namespace", State::Unavailable, reason)
-            .fix("run it with the host's network (--net=host)")
-    })
+    groups
 }
 
 /// Whether `serve` would find an address free, and if not, who has it.
@@ -176,4 +127,38 @@ fn answers_as_perfwatch(mut stream: impl Read + Write) -> io::Result<bool> {
     stream.take(4096).read_to_string(&mut answer)?;
     let healthy = answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok\n");
     Ok(healthy || answer.ends_with(http::HTTPS_NEEDED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_are_missing_for_one_reason_are_one_line() {
+        let of = |name, state, reason| Finding::new(name, state, reason);
+        let findings = [
+            of("cpu", State::Failed, "no file"),
+            of("scheduler", State::Failed, "no file"),
+            of("perf_events.branches", State::Unavailable, "no PMU"),
+            of("perf_events.cycles", State::Denied, "no PMU"),
+            of("perf_events.instructions", State::Unavailable, "no PMU"),
+            of("perf_events.loads", State::Unavailable, "no PMU").fix("buy one"),
+            of("power.package", State::Unavailable, "no PMU"),
+        ];
+        let groups: Vec<Vec<_>> = grouped(&findings)
+            .iter()
+            .map(|group| group.iter().map(|finding| finding.name.as_str()).collect())
+            .collect();
+        assert_eq!(
+            groups,
+            [
+                vec!["cpu"],
+                vec!["scheduler"],
+                vec!["perf_events.branches", "perf_events.instructions"],
+                vec!["perf_events.cycles"],
+                vec!["perf_events.loads"],
+                vec!["power.package"],
+            ]
+        );
+    }
 }

@@ -17,9 +17,9 @@ use super::error::Problem;
 use super::history::on_a_thread;
 use super::server::Place;
 use crate::access::now_ms;
-use crate::commands::db::{bytes_per_day, tier_bytes_per_day};
-use crate::commands::doctor::{Finding, capabilities};
+use crate::capabilities::{Finding, capabilities};
 use crate::footprint::{Footprint, Meter};
+use crate::growth::{bytes_per_day, tier_bytes_per_day};
 
 /// How long what was counted of the history holds: counting reads the head of every block.
 const INFO_HOLDS: Duration = Duration::from_secs(30);

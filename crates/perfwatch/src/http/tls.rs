@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, anyhow, bail};
@@ -13,17 +13,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{Error, InconsistentKeys, ServerConfig};
 use tracing::warn;
 
+use crate::config::TlsFiles;
+
 /// Larger than any chain of certificates.
 const MAX_PEM_BYTES: u64 = 1 << 20;
-
-/// Where they are, as PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
-    /// The server's certificate, then those that lead to a known authority.
-    pub(crate) cert: PathBuf,
-    /// The key of the first.
-    pub(crate) key: PathBuf,
-}
 
 /// TLS as it is at the moment.
 #[derive(Debug)]

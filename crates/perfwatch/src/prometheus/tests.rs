@@ -8,7 +8,7 @@ use perfwatch_metrics::network::InterfaceMetrics;
 use proptest::prelude::*;
 
 use super::*;
-use crate::commands::snapshot::of_recording;
+use crate::sample::of_recording;
 
 const HOSTS: [&str; 6] = ["vm", "server128", "oldkernel", "kernel418", "container", "hot"];
 

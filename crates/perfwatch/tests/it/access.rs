@@ -13,6 +13,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket, client};
 
+use crate::answers::within;
 use crate::process::{Server, perfwatch};
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -159,10 +160,7 @@ fn assert_goes_on(live: &mut WebSocket<TcpStream>) {
 fn the_first_user_is_made_by_a_link_that_works_once() {
     let server = Server::guarded(tempfile::tempdir().unwrap(), &[]);
     let link = server.data.path().join("setup-link");
-    let start = Instant::now();
-    while !link.exists() {
-        assert!(start.elapsed() < Duration::from_secs(10), "no link");
-    }
+    within(Duration::from_secs(10), "the link", || link.exists());
     assert_eq!(fs::metadata(&link).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&link).unwrap();
     let token = text.trim().strip_prefix(&format!("http://{}/setup#", server.address)).unwrap();
@@ -275,15 +273,12 @@ fn damaged_accounts_are_set_aside_and_let_nobody_in() {
     let answer = ask(&server, "POST", "/api/v1/session", "", Some(&body));
     assert_eq!((answer.status, answer.code()), (503, "accounts-unusable"));
     fs::write(&file, &text).unwrap();
-    let start = Instant::now();
-    while ask(&server, "POST", "/api/v1/session", "", Some(&body)).status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(10), "not read again");
-    }
+    within(Duration::from_secs(10), "that the file is read again", || {
+        ask(&server, "POST", "/api/v1/session", "", Some(&body)).status == 200
+    });
     let headers = log_in(&server, "ada");
     fs::write(&file, "{").unwrap();
-    while !server.said().contains("the file of accounts was damaged") {
-        assert!(start.elapsed() < Duration::from_secs(20), "not seen");
-    }
+    server.logged("the file of accounts was damaged");
     assert_eq!(ask(&server, "GET", "/api/v1/session", &headers, None).status, 200);
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::history::copy_tree;
+use crate::answers::copy_tree;
 use crate::process::{Server, fixture, perfwatch, perfwatch_under, skipped, stdout};
 
 /// Nothing here takes longer.
@@ -66,16 +66,10 @@ fn events(server: &Server) -> Value {
     serde_json::from_str(&server.get("/api/v1/events").2).unwrap()
 }
 
-/// The newest snapshot that is later than this tick.
+/// The tick of the newest snapshot, once it is later than this one.
 fn after(server: &Server, tick: u64) -> u64 {
-    let start = Instant::now();
-    loop {
-        let now = server.snapshot()["tick"].as_u64().unwrap();
-        if now > tick {
-            return now;
-        }
-        assert!(start.elapsed() < PATIENCE);
-    }
+    let later = |snapshot: &Value| snapshot["tick"].as_u64() > Some(tick);
+    server.snapshot_that(later)["tick"].as_u64().unwrap()
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod perf;
 mod perf_stat;
 mod process;
 mod prometheus;
+mod restless_host;
 mod roles;
 mod secrets;
 mod settings;

@@ -1,7 +1,5 @@
 //! What PerfWatch says of itself, beside what the kernel says of it.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::process::Server;
@@ -24,13 +22,7 @@ fn it_takes_what_the_kernel_says() {
     let before = cpu_us(&stat());
     // One that was begun after that.
     let tick = number(&server.snapshot()["tick"]);
-    let snapshot = loop {
-        let snapshot = server.snapshot();
-        if number(&snapshot["tick"]) > tick + 1.0 {
-            break snapshot;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let snapshot = server.snapshot_that(|snapshot| number(&snapshot["tick"]) > tick + 1.0);
     let own = &snapshot["self"];
     let after = cpu_us(&stat());
     let cpu = number(&own["cpu_us"]);
@@ -53,17 +45,12 @@ fn it_takes_what_the_kernel_says() {
 #[test]
 fn a_budget_that_is_exceeded_is_kept_and_told() {
     let server = Server::start(&["--budget.cpu-percent", "0.01"]);
-    let start = Instant::now();
-    let sections = loop {
-        let snapshot = server.snapshot();
-        let sections = snapshot["status"].as_object().unwrap().clone();
-        if sections.values().any(|section| section["state"] == "paced") {
-            break sections;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "{snapshot}");
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    for (name, section) in &sections {
+    let snapshot = server.snapshot_that(|snapshot| {
+        let mut sections = snapshot["status"].as_object().unwrap().values();
+        sections.any(|section| section["state"] == "paced")
+    });
+    let sections = snapshot["status"].as_object().unwrap();
+    for (name, section) in sections {
         if section["state"] == "paced" {
             assert!(number(&section["every_ticks"]) >= 2.0, "{name}: {section}");
             assert!(

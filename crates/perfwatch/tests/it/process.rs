@@ -277,4 +277,17 @@ impl Server {
             }
         }
     }
+
+    /// The newest snapshot, waiting for one of which this holds.
+    pub(crate) fn snapshot_that(&self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let snapshot = self.snapshot();
+            if is_it(&snapshot) {
+                return snapshot;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "{snapshot}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }

@@ -23,36 +23,23 @@ fn setting(server: &Server, key: &str) -> Value {
     all.into_iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("no {key}"))
 }
 
-/// Waits for a snapshot of which this holds.
-fn wait_for(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
-    let start = Instant::now();
-    loop {
-        let snapshot = server.snapshot();
-        if is_it(&snapshot) {
-            return snapshot;
-        }
-        assert!(start.elapsed() < Duration::from_secs(20), "{snapshot}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn a_section_that_is_switched_off_is_null_and_comes_back() {
     let server = Server::start(&[]);
-    wait_for(&server, |snapshot| snapshot["network"].is_object());
+    server.snapshot_that(|snapshot| snapshot["network"].is_object());
     let (status, answer) = put(&server, &json!({ "collectors.network": false }));
     assert_eq!(status, 200, "{answer}");
-    let off = wait_for(&server, |snapshot| snapshot["network"].is_null());
+    let off = server.snapshot_that(|snapshot| snapshot["network"].is_null());
     assert_eq!(off["status"]["network"]["state"], "disabled");
     assert!(off["memory"].is_object());
     let saved = setting(&server, "collectors.network");
     assert_eq!((&saved["value"], &saved["source"]), (&false.into(), &"saved".into()));
 
     let server = Server::start_in(server.stopped(), &[]);
-    let off = wait_for(&server, |snapshot| snapshot["tick"] != 0);
+    let off = server.snapshot_that(|snapshot| snapshot["tick"] != 0);
     assert_eq!(off["status"]["network"]["state"], "disabled", "after a restart as well");
     assert_eq!(put(&server, &json!({ "collectors.network": null })).0, 200);
-    wait_for(&server, |snapshot| snapshot["network"].is_object());
+    server.snapshot_that(|snapshot| snapshot["network"].is_object());
     assert_eq!(setting(&server, "collectors.network")["source"], "default");
 }
 

@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::answers::{
-    Recording, ask, config, now_ms, per_second, recorded, rows_on_disk, time_ms, within,
+    COMMIT_EVERY_SECOND, Recording, ask, assert_on_disk, config, now_ms, recorded, rows_on_disk,
+    time_ms, within,
 };
 use crate::process::{Server, perfwatch_under, skipped};
 
@@ -21,9 +22,6 @@ const FILLED_SERVERS: usize = 5;
 
 /// History is on disk again so soon after there is room.
 pub(crate) const RESUMES_WITHIN: Duration = Duration::from_secs(10);
-
-/// Commits, and with them failures, follow each other so fast that a test need not wait long.
-pub(crate) const COMMIT_EVERY_SECOND: &str = "storage.commit_interval = '1s'\n";
 
 /// A small file system of its own.
 pub(crate) struct SmallDisk {
@@ -100,18 +98,6 @@ fn assert_newest_is_answered(server: &Server, recording: &Recording) {
     assert!(values.iter().filter(|value| value.is_number()).count() >= 3, "{answer}");
 }
 
-/// Fails unless the files have every snapshot.
-#[track_caller]
-pub(crate) fn assert_all_on_disk(data: &Path, snapshots: &[Value]) {
-    let (first, last) = (time_ms(&snapshots[0]), time_ms(&snapshots[snapshots.len() - 1]));
-    let found = rows_on_disk(data, first, last);
-    for (second, count) in per_second(snapshots) {
-        let has = found.get(&second).copied().unwrap_or_default();
-        let at_an_end = second == first / 1000 * 1000 || second == last / 1000 * 1000;
-        assert!(has == count || at_an_end && has > count, "{count} at {second}: {found:?}");
-    }
-}
-
 #[test]
 fn a_disk_that_fills_up_again_and_again_costs_no_row_and_no_tick() {
     let disks: std::io::Result<Vec<SmallDisk>> =
@@ -162,7 +148,7 @@ fn fill_and_empty(disk: &SmallDisk) {
     recording.wait_for(1);
     recording.assert_without_holes();
     let data = server.stopped();
-    assert_all_on_disk(data.path(), &recording.end());
+    assert_on_disk(data.path(), &recording.end());
 }
 
 #[test]
@@ -186,7 +172,7 @@ fn a_directory_that_is_read_only_at_start_is_written_to_once_it_can_be() {
     let recording = Recording::start(&server);
     recording.wait_for(6);
     assert_newest_is_answered(&server, &recording);
-    assert_all_on_disk(server.data.path(), &earlier);
+    assert_on_disk(server.data.path(), &earlier);
     let (from, to) = (time_ms(&earlier[0]), time_ms(&earlier[earlier.len() - 1]));
     let answer = ask(&server, &format!("series?select=memory.total_bytes&from={from}&to={to}"));
     assert_eq!(answer["series"].as_array().unwrap().len(), 1, "what is there is shown: {answer}");
@@ -197,7 +183,7 @@ fn a_directory_that_is_read_only_at_start_is_written_to_once_it_can_be() {
     });
     recording.assert_without_holes();
     let data = server.stopped();
-    assert_all_on_disk(data.path(), &recording.end());
+    assert_on_disk(data.path(), &recording.end());
 }
 
 #[test]
@@ -222,7 +208,7 @@ fn a_directory_that_is_removed_is_made_again() {
     recording.assert_without_holes();
     let data = server.stopped();
     // What was in memory is there again, too.
-    assert_all_on_disk(data.path(), &recording.end());
+    assert_on_disk(data.path(), &recording.end());
 }
 
 #[test]
@@ -242,7 +228,7 @@ fn files_that_are_removed_are_followed_by_new_ones() {
     let data = server.stopped();
     let snapshots = recording.end();
     let since: Vec<Value> = snapshots.into_iter().filter(|one| time_ms(one) > removed).collect();
-    assert_all_on_disk(data.path(), &since);
+    assert_on_disk(data.path(), &since);
 }
 
 /// As /proc/net/dev of 500 interfaces whose counters grow by numbers that nothing foretells.
@@ -334,7 +320,7 @@ fn rows_whose_sync_failed_are_written_anew() {
     let data = server.stopped();
     let snapshots = recording.end();
     assert!(snapshots.len() as u64 >= start.elapsed().as_secs(), "{seen}");
-    assert_all_on_disk(data.path(), &snapshots);
+    assert_on_disk(data.path(), &snapshots);
     // A file whose sync failed is not appended to again: each failure has begun another, with the next number.
     let names = fs::read_dir(data.path()).unwrap().flatten();
     let numbers = names.filter_map(|entry| {
@@ -428,5 +414,5 @@ fn a_disk_that_turns_read_only_is_gone_on_with_in_a_new_file() {
     });
     recording.assert_without_holes();
     let data = server.stopped();
-    assert_all_on_disk(data.path(), &recording.end());
+    assert_on_disk(data.path(), &recording.end());
 }

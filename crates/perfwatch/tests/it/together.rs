@@ -4,13 +4,11 @@ use std::num::NonZero;
 use std::process::Command;
 use std::thread::available_parallelism;
 
-use crate::answers::{Recording, config, within};
+use crate::answers::{COMMIT_EVERY_SECOND, Recording, assert_on_disk, config, within};
 use crate::faults::DeadDisks;
 use crate::live::open_slow;
 use crate::process::{Running, Server, skipped};
-use crate::storage_faults::{
-    COMMIT_EVERY_SECOND, RESUMES_WITHIN, SmallDisk, assert_all_on_disk, newest_on_disk,
-};
+use crate::storage_faults::{RESUMES_WITHIN, SmallDisk, newest_on_disk};
 
 /// Clients at a time that never read. They are let go after a while, and others come.
 const STALLED: usize = 100;
@@ -68,5 +66,5 @@ fn a_full_disk_a_hung_mount_stalled_clients_and_a_busy_host_cost_no_tick_for_a_m
     });
     recording.assert_without_holes();
     let data = server.stopped();
-    assert_all_on_disk(data.path(), &recording.end());
+    assert_on_disk(data.path(), &recording.end());
 }

@@ -15,8 +15,9 @@ use rustix::net::{
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tracing::warn;
 
-use super::places::{MAX_CONNECTIONS, Source};
+use super::places::MAX_CONNECTIONS;
 use crate::config::Listen;
+use crate::source::Source;
 
 /// Connections that the kernel keeps until they are accepted, if it allows so many (net.core.somaxconn). One more has to
 /// try again after a second, so there is room for a burst of as many as may be open at all.
@@ -39,8 +40,8 @@ impl Accepted {
     /// Who has to answer for it.
     pub(super) fn source(&self) -> Source {
         match self {
-            Self::Tcp(_, address) => Source::of(address.ip()),
-            Self::Unix(_) => Source::Unix,
+            Self::Tcp(_, address) => Some(address.ip()).into(),
+            Self::Unix(_) => Source::Local,
         }
     }
 }

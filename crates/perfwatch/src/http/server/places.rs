@@ -6,11 +6,12 @@
 //! room: connections that only hold on cost those that ask nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::AbortHandle;
+
+use crate::source::Source;
 
 /// Most connections at a time, WebSockets included. One more takes the place of one that asked nothing, or is closed.
 pub(crate) const MAX_CONNECTIONS: usize = 2048;
@@ -20,40 +21,6 @@ const MAX_PER_SOURCE: usize = 256;
 
 /// File descriptors that are not for connections: the collectors', the history's, and some to spare.
 const RESERVED_DESCRIPTORS: u64 = 256;
-
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    /// Another host. Of IPv6 the network, in which a host takes what addresses it likes.
-    Remote(IpAddr),
-    /// This host, over TCP.
-    Loopback,
-    /// This host, over the UNIX socket.
-    Unix,
-}
-
-impl Source {
-    /// The source of a connection from this address.
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            address if address.is_loopback() => Self::Loopback,
-            IpAddr::V6(address) => {
-                let network = u128::from(address) >> 64 << 64;
-                Self::Remote(Ipv6Addr::from(network).into())
-            }
-            address => Self::Remote(address),
-        }
-    }
-
-    /// Of so many places in total, how many this source must leave to others.
-    fn leaves(self, total: usize) -> usize {
-        match self {
-            Self::Remote(_) => total / 8,
-            Self::Loopback => total / 64,
-            Self::Unix => 0,
-        }
-    }
-}
 
 /// All places.
 #[derive(Debug, Clone)]
@@ -95,7 +62,7 @@ impl Places {
         if matches!(source, Source::Remote(_)) && of_source >= MAX_PER_SOURCE {
             return None;
         }
-        if held.connections >= self.total.saturating_sub(source.leaves(self.total)) {
+        if held.connections >= self.total.saturating_sub(leaves(source, self.total)) {
             let (_, longest) = held.silent.pop_first()?;
             longest.abort();
         }
@@ -151,6 +118,15 @@ impl Drop for Place {
     }
 }
 
+/// Of so many places in total, how many a source must leave to others.
+fn leaves(source: Source, total: usize) -> usize {
+    match source {
+        Source::Remote(_) => total / 8,
+        Source::Loopback => total / 64,
+        Source::Local => 0,
+    }
+}
+
 fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
     // Counting does not panic.
     held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -161,22 +137,12 @@ mod tests {
     use super::*;
 
     fn source(address: &str) -> Source {
-        Source::of(address.parse().unwrap())
+        Some(address.parse::<std::net::IpAddr>().unwrap()).into()
     }
 
     /// A connection's task that goes on until it is ended.
     fn task() -> tokio::task::JoinHandle<()> {
         tokio::spawn(std::future::pending())
-    }
-
-    #[test]
-    fn sources_are_hosts_not_addresses() {
-        assert_eq!(source("::ffff:10.0.0.7"), source("10.0.0.7"));
-        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:2"));
-        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
-        for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(source(address), Source::Loopback);
-        }
     }
 
     #[test]
@@ -190,7 +156,7 @@ mod tests {
         assert_eq!(taken.len(), 2048 - 256, "other hosts leave an eighth");
         taken.extend((0..).map_while(|_| places.take(Source::Loopback)));
         assert_eq!(taken.len(), 2048 - 32);
-        taken.extend((0..).map_while(|_| places.take(Source::Unix)));
+        taken.extend((0..).map_while(|_| places.take(Source::Local)));
         assert_eq!(taken.len(), 2048);
         taken.clear();
         assert_eq!(places.connections(), 0);

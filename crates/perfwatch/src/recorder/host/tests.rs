@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::commands::snapshot::of_recording;
+use crate::sample::of_recording;
 
 fn vm() -> Snapshot {
     of_recording("vm")
