@@ -26,6 +26,10 @@ bench:
 bench-clients:
     bench/clients.py --write
 
+# Cost, memory, disk, answers and sizes beside Netdata, Prometheus, VictoriaMetrics, Glances and psutil (needs root, and bench/peers.py says what else)
+bench-peers:
+    bench/peers.py --write
+
 # A static binary, a .deb and what an image is built from, in target/package (needs musl-tools)
 package:
     scripts/package

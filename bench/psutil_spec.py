@@ -2,11 +2,13 @@
 """What the specification's own collection costs: the peer that PerfWatch is measured against.
 
     psutil_spec.py [ITERATIONS]
+    psutil_spec.py --every SECONDS
 
 Makes the psutil calls of the specification's collection code, one section after the other, with the rates its
 tables ask for, and reads /proc/interrupts, huge pages and /proc/vmstat, which its tables take from /proc.
 Prints JSON: `psutil`, microseconds of CPU time (user and system) per collection, and `psutil.values`, how
-many numbers one holds.
+many numbers one holds. With --every it collects until it is stopped, at whole multiples of the interval, and prints each
+collection as a line of JSON.
 Needs psutil 7.2.2 (scripts/venv).
 """
 
@@ -17,6 +19,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -228,12 +231,24 @@ def partitions() -> Values:
 
 
 def main() -> None:
-    iterations = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_ITERATIONS
     memory, network, disk = Memory(), Network(), Disk()
 
     def collect() -> list[Values]:
         return [collect_cpu(), memory.collect(), network.collect(), disk.collect()]
 
+    if sys.argv[1:2] == ["--every"]:
+        collect_every(int(sys.argv[2]), collect)
+    else:
+        measure(int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_ITERATIONS, collect)
+
+
+def collect_every(seconds: int, collect: Callable[[], list[Values]]) -> None:
+    while True:
+        print(json.dumps(collect()), flush=True)
+        time.sleep(seconds - time.time() % seconds)
+
+
+def measure(iterations: int, collect: Callable[[], list[Values]]) -> None:
     # Imports, caches of psutil and the first look of every rate are not what is measured.
     for _ in range(iterations // 10 + 1):
         snapshot = collect()

@@ -208,7 +208,7 @@ def measure_prometheus(samples: Samples, place: Path) -> Figures:
     (data / "wal").mkdir()  # a dump asks for one
 
     def read_back(name: str) -> Points:
-        command = ["promtool", "tsdb", "dump", f'--match={{__name__="{name}"}}', data]
+        command = ["promtool", "tsdb", "dump", f"--match={name}", data]
         dump = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         return [(int(ms), float(v)) for _, v, ms in (line.rsplit(" ", 2) for line in dump.splitlines())]
 
@@ -228,15 +228,14 @@ def measure_victoria(samples: Samples, place: Path) -> Figures:
         connection.sock.settimeout(DEADLINE_SECONDS)
         for name, points in samples.points():
             if points:
-                times, values = zip(*points)
-                series = {"metric": {"__name__": name}, "values": values, "timestamps": times}
-                ask(connection, "/api/v1/import", json.dumps(series))
+                lines = (f"{name} {value} {ms}\n" for ms, value in points)
+                ask(connection, "/api/v1/import/prometheus", "".join(lines))
         ask(connection, "/internal/force_flush")
         ask(connection, "/internal/force_merge")
         total = wait_until_merged(connection)
 
         def read_back(name: str) -> Points:
-            query = {"match[]": f'{{__name__="{name}"}}', "start": START_MS // 1000}
+            query = {"match[]": name, "start": START_MS // 1000}
             parts = map(json.loads, ask(connection, f"/api/v1/export?{urlencode(query)}").splitlines())
             return sorted(point for part in parts for point in zip(part["timestamps"], part["values"]))
 
@@ -455,17 +454,18 @@ def measure_quick_check(path: Path) -> Figures:
         connection.execute(f"{INSERT} SELECT {KEYS}, columns FROM block WHERE id <= ? ORDER BY id", [last])
     connection.close()
     figures: Figures = {"file_bytes": month.stat().st_size, "cold_seconds": None}
-    if empty_page_cache(month):
+    if empty_page_cache([month]):
         before = io_bytes("read_bytes")
         figures["cold_seconds"] = time_quick_check(month)
         figures["cold_read_bytes"] = io_bytes("read_bytes") - before
     return figures | {"warm_seconds": time_quick_check(month)}
 
 
-def empty_page_cache(path: Path) -> bool:
+def empty_page_cache(paths: Iterable[Path]) -> bool:
     """False without root. What a hypervisor caches stays, so a cold time may be too short."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())  # dirty pages would not be dropped
+    for path in paths:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())  # dirty pages would not be dropped
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3")
     except OSError:
