@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """PerfWatch beside its peers: what they cost, hold, write and take, on one machine in one run.
 
-    bench/peers.py [--windows 4] [--write]
+    bench/peers.py [--windows 3] [--beside TEXT] [--write]
 
 Prints a section of Markdown, or with --write puts it into docs/benchmarks.md, between PEERS_START and PEERS_END. All stacks
 (bench/peers_stacks.py) collect beside each other, first every second and then every five; then each is started several times
@@ -46,7 +46,7 @@ SCRATCH = "/var/tmp"  # on a disk, which /tmp often is not
 INTERVALS = (1, 5)
 SETTLE_SECONDS = 45  # Netdata looks around for half a minute
 WINDOW_SECONDS = {1: 40, 5: 50}
-STARTS = 5
+STARTS = 3
 START_DEADLINE_SECONDS = 60
 POLL_SECONDS = 0.001
 
@@ -84,7 +84,7 @@ def main() -> None:
     for stack in stacks():
         if stack.missing():
             tell(f"left out: {stack.name}: {stack.missing()}")
-    machine = describe_machine()
+    machine = describe_machine(options.beside)
     with tempfile.TemporaryDirectory(prefix="peers-", dir=SCRATCH) as directory:
         place = Path(directory)
         place.chmod(0o755)  # Netdata is another user
@@ -106,7 +106,8 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--windows", type=int, default=4, help="windows to take the median of (default 4)")
+    parser.add_argument("--windows", type=int, default=3, help="windows to take the median of (default 3)")
+    parser.add_argument("--beside", default="", metavar="TEXT", help="what else ran meanwhile, for the reader")
     parser.add_argument("--write", action="store_true", help="rewrite the section of docs/benchmarks.md")
     options = parser.parse_args()
     if options.windows < 1:
@@ -126,7 +127,7 @@ def tell(text: str) -> None:
     print(f"bench/peers.py: {text}", file=sys.stderr, flush=True)
 
 
-def describe_machine() -> list[str]:
+def describe_machine(beside: str) -> list[str]:
     model = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     packages = [package for stack in stacks() if not stack.missing() for package in stack.packages]
     versions = [f"{package} {installed_version(package)}" for package in dict.fromkeys(packages)]
@@ -136,6 +137,7 @@ def describe_machine() -> list[str]:
     return [
         f"{model[1] if model else platform.machine()}, {os.cpu_count()} logical CPUs, kernel {platform.release()}",
         f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}, {processes} processes, load average {os.getloadavg()[0]:.2f} at the start",
+        *([f"meanwhile: {beside}"] if beside else []),
         f"PerfWatch {first_line('git', '-C', ROOT, 'describe', '--always', '--dirty', '--exclude=*')}",
         f"from Debian: {', '.join(versions)}; from PyPI: psutil {psutil}",
         *(f"left out: {each}" for each in left_out),
@@ -309,7 +311,7 @@ LIVE_NOTES = """\
 - {ml} By default it also follows processes by application, user and group, control groups, and itself, and evaluates alarms, which
  PerfWatch does not. "The host alone" is Netdata with all that off (`NETDATA_LEAN` in bench/peers_stacks.py): of all peers what comes closest to
  PerfWatch's work, and it is about as cheap or cheaper, written in C with as much care. PerfWatch has rates and percentages worked out and writes
- JSON for its client; socket states, which it asks the kernel for by netlink, are half of what its sample costs and not among Netdata's values.
+ JSON for its client; socket states, which it asks the kernel for by netlink, are two fifths of what its sample costs (see Growth) and not among Netdata's values.
 - Values are the numbers of one answer, counted alike; of the host are those that are not about processes, users or the monitor. Many
  values are cheap where they are of a kind: Glances tells two dozen of each of a hundred processes, which makes its cost for a value small.
 - Prometheus and VictoriaMetrics are made to scrape many hosts. For one host, most of the cost is node_exporter, which collects anew for each scrape and

@@ -266,8 +266,11 @@ def wait_until_merged(connection: http.client.HTTPConnection) -> int:
             sum(map(int, re.findall(rf'^{metric}{{type="storage/\w+"}} (\d+)', metrics, re.MULTILINE)))
             for metric in ("vm_parts", "vm_rows")
         )
-        if parts == 1 and re.search("^vm_active_force_merges 0$", metrics, re.MULTILINE):
-            return rows
+        if re.search("^vm_active_force_merges 0$", metrics, re.MULTILINE):
+            if parts == 1:
+                return rows
+            # Parts that were being merged when it was asked were left out.
+            ask(connection, "/internal/force_merge")
         time.sleep(0.2)
     raise RuntimeError("VictoriaMetrics did not merge what it was given")
 
