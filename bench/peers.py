@@ -31,21 +31,24 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from operator import gt, lt
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from peers_day import ASKED, COLD_QUESTIONS, WARM_QUESTIONS, Times, measure_day
-from peers_stacks import PERFWATCH, Glances, Netdata, NodeExporter, PerfWatch, Prometheus, Psutil, Stack, Victoria, netdata_has_ml, stacks
+from peers_sizes import Sizes, measure_sizes
+from peers_stacks import NodeExporter, PerfWatch, Stack, netdata_has_ml, stacks
 from run import PAGE, ROOT, first_line, table
 from store_peers import size_of
 
 PEERS_START, PEERS_END = "<!-- peers -->", "<!-- /peers -->"
 
+PRIORITY = -10  # what else runs on this machine is not what is compared
 SCRATCH = "/var/tmp"  # on a disk, which /tmp often is not
 INTERVALS = (1, 5)
 SETTLE_SECONDS = 45  # Netdata looks around for half a minute
-WINDOW_SECONDS = {1: 40, 5: 50}
+WINDOW_SECONDS = {1: 120, 5: 50}  # the longer ones so that stores begin to pack
 STARTS = 3
 START_DEADLINE_SECONDS = 60
 POLL_SECONDS = 0.001
@@ -69,13 +72,13 @@ class Live:
 
 Lives = dict[int, dict[str, Live]]
 Starts = dict[str, list[float]]
-Sizes = dict[str, tuple[int, int]]
 
 
 def main() -> None:
     options = parse_options()
     if os.geteuid():
         sys.exit("bench/peers.py: needs root, for control groups and to empty the page cache")
+    os.nice(PRIORITY)
     # Ends by an exception, so that what was started is stopped and what was written is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     before, after = around_section()  # complains before anything is measured
@@ -219,127 +222,61 @@ def measure_starts(chosen: list[type[Stack]], place: Path) -> Starts:
     return starts
 
 
-# Sizes
-
-
-@dataclass
-class Package:
-    kib: int
-    base: bool
-    needs: list[list[str]]  # each: one of these
-
-
-def measure_sizes(place: Path) -> Sizes:
-    """Bytes of the programs alone, and of all that must be installed for them on a Debian with nothing but its base."""
-    subprocess.run([ROOT / "scripts" / "package", "--binary", PERFWATCH, place / "package"], check=True, stdout=subprocess.DEVNULL)
-    (deb,) = (place / "package").glob("*.deb")
-    kib = int(first_line("dpkg-deb", "--field", deb, "Installed-Size"))
-    sizes: Sizes = {PerfWatch.name: (PERFWATCH.stat().st_size, kib * 1024)}
-    packages = installed_packages()
-    base = closure(packages, [name for name, package in packages.items() if package.base])
-    programs = {
-        Netdata: ["/usr/sbin/netdata", *map(str, Path("/usr/lib/netdata/plugins.d").glob("*.plugin"))],
-        NodeExporter: ["/usr/bin/prometheus-node-exporter"],
-        Prometheus: ["/usr/bin/prometheus", "/usr/bin/prometheus-node-exporter"],
-        Victoria: ["/usr/bin/victoria-metrics", "/usr/bin/prometheus-node-exporter"],
-        Glances: [],
-    }
-    for stack, files in programs.items():
-        if not stack.missing():
-            wanted = closure(packages, list(stack.packages)) - base
-            size = sum(packages[name].kib for name in wanted) * 1024
-            sizes[stack.name] = (sum(Path(file).stat().st_size for file in files), size)
-    (psutil,) = (ROOT / "target" / "venv").glob("lib/python*/site-packages/psutil")
-    python = sum(packages[name].kib for name in closure(packages, ["python3"]) - base) * 1024
-    sizes[Psutil.name] = (0, python + size_of(psutil))
-    return sizes
-
-
-def installed_packages() -> dict[str, Package]:
-    """By name, and by what they provide."""
-    fields = ("Package", "Installed-Size", "Essential", "Priority", "Pre-Depends", "Depends", "Provides")
-    form = "\t".join(f"${{{name}}}" for name in fields) + "\n"
-    output = subprocess.run(["dpkg-query", "--show", f"--showformat={form}"], check=True, capture_output=True, text=True).stdout
-    packages: dict[str, Package] = {}
-    provided: dict[str, Package] = {}
-    for line in output.splitlines():
-        name, size, essential, priority, *needs, provides = line.split("\t")
-        package = Package(
-            int(size or 0),
-            essential == "yes" or priority in ("required", "important"),
-            [[bare_name(one) for one in need.split("|")] for need in ",".join(needs).split(",") if need.strip()],
-        )
-        packages[name] = package
-        # Weighs nothing, and needs who provides it.
-        provided |= {bare_name(each): Package(0, False, [[name]]) for each in provides.split(",") if each.strip()}
-    return provided | packages
-
-
-def bare_name(dependency: str) -> str:
-    """`python3:any (>= 3.9)` is python3."""
-    return re.split(r"[\s:(]", dependency.strip())[0]
-
-
-def closure(packages: dict[str, Package], names: list[str]) -> set[str]:
-    """What these need, themselves included; of alternatives the first that is installed."""
-    found, waiting = set[str](), list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in packages and name not in found:
-            found.add(name)
-            waiting += [next((one for one in need if one in packages), "") for need in packages[name].needs]
-    return found
-
-
 # Reporting
 
 # Markdown has one line for a paragraph.
 INTRODUCTION = """\
-By `bench/peers.py --write`, in one run on one machine. Every stack collects the host it runs on and, where it can, keeps that; all of them
-at once, so that whatever else the machine does is the same for all. CPU is user and system time of every process of a stack, those that
-ended included, as the kernel charges its control group. Memory is the sum of PSS at the end of a window. A ratio is computed within a window;
-figures are medians of the windows. Below each table stands who is better than PerfWatch, whoever it is.""".replace("\n", " ")
+By `bench/peers.py --write`, in one run on one machine. Every stack collects the host it runs on and, where it can, keeps
+that; all of them at once, so that whatever else the machine does is the same for all. CPU is user and system time of every
+process of a stack, those that ended included, as the kernel charges its control group. Memory is the sum of PSS at the end of a
+window, in which a page that processes share counts once. A ratio is computed within a window; figures are medians of the
+windows. The script and all it starts have a higher priority than the rest (nice -10). Below each table stands who is
+better than PerfWatch there, whoever it is.""".replace("\n", " ")
 
 ML = "Netdata runs with its defaults, and once more without machine learning."
 NO_ML = "Debian builds Netdata without machine learning and without its cloud, so its defaults have ML off."
 
 LIVE_NOTES = """\
-- They do not do the same. PerfWatch, Netdata, and Prometheus and VictoriaMetrics, each with a node_exporter to scrape, collect and keep.
- PerfWatch sends each snapshot to a WebSocket client as well; the others have nobody to serve, which is cheaper. Glances keeps
- nothing: its web server collects when it is asked, and is asked for everything once an interval. psutil keeps nothing and serves
- nobody: it runs the specification's code and writes each collection as a line of JSON.
-- {ml} By default it also follows processes by application, user and group, control groups, and itself, and evaluates alarms, which
- PerfWatch does not. "The host alone" is Netdata with all that off (`NETDATA_LEAN` in bench/peers_stacks.py): of all peers what comes closest to
- PerfWatch's work, and it is about as cheap or cheaper, written in C with as much care. PerfWatch has rates and percentages worked out and writes
- JSON for its client; socket states, which it asks the kernel for by netlink, are two fifths of what its sample costs (see Growth) and not among Netdata's values.
-- Values are the numbers of one answer, counted alike; of the host are those that are not about processes, users or the monitor. Many
- values are cheap where they are of a kind: Glances tells two dozen of each of a hundred processes, which makes its cost for a value small.
-- Prometheus and VictoriaMetrics are made to scrape many hosts. For one host, most of the cost is node_exporter, which collects anew for each scrape and
- writes text.
-- Stores have been up for minutes only. Prometheus grows with the two hours that it holds in memory, VictoriaMetrics with its caches; of
- PerfWatch, Soak says what becomes of it.""".replace("\n ", " ")
+- They do not do the same. PerfWatch, Netdata, and Prometheus and VictoriaMetrics, each with a node_exporter to scrape, collect
+ and keep. PerfWatch sends each snapshot to a WebSocket client as well; those others have nobody to serve, which is cheaper.
+ Glances keeps nothing: its web server collects when it is asked, and is asked for everything once an interval. psutil
+ keeps nothing and serves nobody: it runs the specification's code and writes each collection as a line of JSON.
+- {ml} It also follows processes by application, user and group, control groups, and itself, and evaluates alarms, which
+ PerfWatch does not. "The host alone" is Netdata with all that off (`NETDATA_LEAN` in bench/peers_stacks.py): what comes
+ closest to PerfWatch's work of all that is here. It reads no states of sockets, for which PerfWatch asks the kernel by netlink and
+ which are two fifths of what a sample costs (see Growth); PerfWatch has no values of netfilter and fewer of IPv6.
+- Values are the numbers of one answer, counted alike; of the host are those that are not about processes, users or the
+ monitor. Values of a kind are cheap: Glances tells two dozen of each of a hundred processes.
+- Prometheus and VictoriaMetrics are made to scrape many hosts. For one host, most of the cost is node_exporter, which
+ collects anew for each scrape and writes text.
+- Stores have been up for minutes only. Prometheus grows with the two hours that it holds in memory, VictoriaMetrics with
+ its caches; what becomes of PerfWatch is under Soak.""".replace("\n ", " ")
 
 DISK_NOTES = """\
-After minutes this is mostly what is not packed yet: Prometheus's write-ahead log, which holds two hours, PerfWatch's hot file, of which 360 to 720 rows
-become a block, and Netdata's pages of 1,024 values, which are not full and are 32-bit numbers, rounded. Not counted are files that do not grow with the
-samples: SQLite's of Netdata, caches of VictoriaMetrics. What a value takes in the end is under Storage, where `bench/store_peers.py` gives
-PerfWatch, Prometheus and VictoriaMetrics the same recording. VictoriaMetrics packs up to 8,192 values of a series at once, of which that hour at 1 s is half: with
-days of data it may take less than there. Netdata takes in no recording.""".replace("\n", " ")
+After minutes this is mostly what is not packed yet: Prometheus's write-ahead log, which holds two hours; PerfWatch's hot file, of
+which 360 to 720 rows become a block; Netdata's pages of 1,024 values, which are not full, and whose values are 32-bit
+numbers, rounded. Not counted are files that do not grow with the samples: Netdata's of SQLite, caches of
+VictoriaMetrics. What a value takes in the end is under Storage, where `bench/store_peers.py` gives PerfWatch, Prometheus and
+VictoriaMetrics the same recording. VictoriaMetrics packs up to 8,192 values of a series at once, of which that hour at 1 s
+is half: with days of data it may take less than there. Netdata takes in no recording.""".replace("\n", " ")
 
 DAY_NOTES = """\
-Each has the same day at 5 s, 17,280 rows of 474 series, and is asked for the rates of counters in steps of two minutes, 720 points; the answers
-are compared and agree. Prometheus and VictoriaMetrics work rates out from the samples. PerfWatch reads its sums of minutes, and its answer has the least, the
-greatest and the number of samples of each step besides. "Asked again": VictoriaMetrics remembers what it worked out for a range that is over; the others work it out
-each time. Cold is the first question to a server that was started 2 s ago, with the page cache empty; what starting takes is not in it. Warm, VictoriaMetrics is the fastest: it has
-unpacked blocks in memory. PerfWatch unpacks whole pages, of 16 series, for each question, so that one series costs it more than it does Prometheus, and seven hardly more than one.
-Netdata cannot be given a day; node_exporter, Glances and psutil have none.""".replace("\n", " ")
+Each has the same day at 5 s, 17,280 rows of 474 series, and is asked for the rates of counters in steps of two minutes, 720
+points; the answers are compared and agree. Prometheus and VictoriaMetrics work rates out from the samples. PerfWatch reads its
+sums of minutes, in pages of 16 series that it unpacks anew for each question, and its answer has the least, the greatest and the number of
+samples of each step besides. "Asked again": VictoriaMetrics remembers what it worked out for a range that is over; the
+other figures are without that. Cold is the first question to a server that was started 2 s ago, with the page cache empty before; what
+starting takes is not in it. The day is an hour of the recording, repeated, which VictoriaMetrics packs into less than
+a real one. Netdata cannot be given a day; node_exporter, Glances and psutil have none.""".replace("\n", " ")
 
 START_NOTES = """\
-The first value is how much memory is in use, asked for over HTTP every millisecond; of psutil it is the first line. All collect every second.
-Prometheus waits 5 s before it has its targets. VictoriaMetrics finds a new series some 10 s after it came: it was asked by its export, as its queries leave out
-the last 30 s unless told otherwise. Netdata looks around first. Programs are the executables alone, with Netdata's plugins; Glances and psutil are Python.
-Installed is what Debian's packages and all they need take, recommended ones left out, on a system that has nothing but packages
-of the priorities required and important. PerfWatch is a release build with its page in it, stripped, and its own package.""".replace("\n", " ")
+The first value is how much memory is in use, asked for over HTTP every millisecond; of psutil it is the first line. All
+collect every second. Prometheus waits 5 s before it has its targets. VictoriaMetrics finds a new series some 10 s after it
+came: it was asked by its export, as its queries leave out the last 30 s unless told otherwise. Netdata looks around
+first. Programs are the executables alone, with Netdata's plugins; Glances and psutil are Python. Installed is what
+Debian's packages and all they need take, recommended ones left out, on a system that has nothing but the
+packages of the priorities required and important; of Prometheus's, 223 MB are one library of time zones for its old
+page. PerfWatch is a release build with its page in it, stripped, and its own package.""".replace("\n", " ")
 
 
 @dataclass(frozen=True)
@@ -351,14 +288,6 @@ class Column:
 
 def number(digits: int = 0) -> Callable[[float], str]:
     return lambda value: f"{value:,.{digits}f}"
-
-
-def less(one: float, other: float) -> bool:
-    return one < other
-
-
-def more(one: float, other: float) -> bool:
-    return one > other
 
 
 def render(machine: list[str], lives: Lives, starts: Starts, sizes: Sizes, day: Times) -> str:
@@ -410,14 +339,14 @@ def compared(columns: list[Column], rows: dict[str, list[Any]]) -> str:
 
 def live_table(lives: dict[str, Live], seconds: int) -> str:
     columns = [
-        Column("values", number(), more),
-        Column("of the host", number(), more),
-        Column("CPU, % of one", number(2), less),
+        Column("values", number(), gt),
+        Column("of the host", number(), gt),
+        Column("CPU, % of one", number(2), lt),
         Column("least", number(2)),
         Column("greatest", number(2)),
         Column("times PerfWatch", number(1)),
-        Column("CPU for 1,000 values a second, %", number(2), less),
-        Column("memory, MB", number(1), less),
+        Column("CPU for 1,000 values a second, %", number(2), lt),
+        Column("memory, MB", number(1), lt),
     ]
     own = lives[PerfWatch.name].cpu_percent
     rows: dict[str, list[Any]] = {}
@@ -425,7 +354,7 @@ def live_table(lives: dict[str, Live], seconds: int) -> str:
         each = median(live.cpu_percent) / (live.values / seconds / 1000)
         rows[name] = [live.values, live.host_values, *spread(live.cpu_percent, own), each, median(live.pss_mb)]
         if exporter := name.endswith(f"+ {NodeExporter.name}") and live.part_percent[NodeExporter.name]:
-            rows[f"{PART}of that, the one for {name.partition(' ')[0]}"] = [None, None, *spread(exporter, own), None, None]
+            rows[f"{PART}the exporter for {name.partition(' ')[0]} alone"] = [None, None, *spread(exporter, own), None, None]
     return compared(columns, rows)
 
 
@@ -437,7 +366,7 @@ def spread(percent: list[float], own: list[float]) -> list[float]:
 
 def disk_table(lives: Lives) -> str:
     columns = [
-        Column(f"{what}, every {describe(seconds)}", number(2), less)
+        Column(f"{what}, every {describe(seconds)}", number(2), lt)
         for seconds in INTERVALS
         for what in ("KB a sample", "bytes a value")
     ]
@@ -455,7 +384,7 @@ def day_table(day: Times) -> str:
     rows: dict[str, list[Any]] = {}
     for state in ("warm", "cold"):
         for count in ASKED:
-            columns += [Column(f"{count} series, {state}", number(1), less), Column("least–greatest", str)]
+            columns += [Column(f"{count} series, {state}", number(1), lt), Column("least–greatest", str)]
             for name in dict.fromkeys(name for name, _, _ in day):
                 spent = day.get((name, count, state))
                 figures = (median(spent), f"{min(spent):.1f}–{max(spent):.1f}") if spent else (None, None)
@@ -465,11 +394,11 @@ def day_table(day: Times) -> str:
 
 def start_table(starts: Starts, sizes: Sizes) -> str:
     columns = [
-        Column("to the first value, ms", number(), less),
+        Column("to the first value, ms", number(), lt),
         Column("least", number()),
         Column("greatest", number()),
-        Column("programs, MB", number(1), less),
-        Column("installed, MB", number(1), less),
+        Column("programs, MB", number(1), lt),
+        Column("installed, MB", number(1), lt),
     ]
     rows: dict[str, list[Any]] = {}
     for name, seconds in starts.items():

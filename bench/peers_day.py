@@ -46,8 +46,8 @@ POINTS = 1_000
 STEP_SECONDS = 120
 ASKED = (1, 7)
 
-WARM_QUESTIONS = 15
-COLD_QUESTIONS = 5
+WARM_QUESTIONS = 101
+COLD_QUESTIONS = 7
 SETTLE_SECONDS = 2  # after a start, for what a server does at first
 AGREE = 0.02  # Prometheus extrapolates a rate to the borders of its range
 
@@ -193,7 +193,7 @@ def victoria_with(day: Day, place: Path) -> Server:
     # What it worked out once for a range that is over, it has in memory.
     paths = {
         "VictoriaMetrics": range_query(day, nocache=1),
-        "VictoriaMetrics, asked again": range_query(day),
+        "VictoriaMetrics (asked again)": range_query(day),
     }
     return Server(command, paths, rates_of_matrix)
 

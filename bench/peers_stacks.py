@@ -229,12 +229,12 @@ class Netdata(Stack):
 
 
 class NetdataWithoutMl(Netdata):
-    name = "Netdata, ML off"
+    name = "Netdata (ML off)"
     settings = NETDATA_WITHOUT_ML
 
 
 class NetdataLean(Netdata):
-    name = "Netdata, the host alone"
+    name = "Netdata (the host alone)"
     settings = NETDATA_LEAN | NETDATA_WITHOUT_ML
 
 
@@ -314,7 +314,7 @@ class Victoria(Scraper):
 class Glances(Stack):
     """Its web server collects when it is asked, so it has a client who asks for everything once in an interval."""
 
-    name = "Glances, web server"
+    name = "Glances (web server)"
     packages = ("glances", "python3-bottle")
     programs = ("glances",)  # python3-bottle has none
 
@@ -344,7 +344,7 @@ class Glances(Stack):
 class Psutil(Stack):
     """The specification's own code, with each collection written as JSON. Keeps nothing and serves nobody."""
 
-    name = "psutil, specification's code"
+    name = "psutil (specification's code)"
 
     def start(self) -> None:
         command = [ROOT / "target" / "venv" / "bin" / "python", ROOT / "bench" / "psutil_spec.py", "--every", str(self.seconds)]
