@@ -3,17 +3,18 @@
 
     bench/peers.py [--windows 3] [--beside TEXT] [--write]
 
-Prints a section of Markdown, or with --write puts it into docs/benchmarks.md, between PEERS_START and PEERS_END. All stacks
-(bench/peers_stacks.py) collect beside each other, first every second and then every five; then each is started several times
-by itself; then three of them are asked the same question about the same day (bench/peers_day.py).
+Prints a section of Markdown, or with --write puts it into docs/benchmarks.md, between PEERS_START and PEERS_END. All
+stacks (bench/peers_stacks.py) collect beside each other, first every second and then every five; then each is started
+several times by itself; then three of them are asked the same question about the same day (bench/peers_day.py).
 
-Needs root, control groups of version 2, target/release/perfwatch (cargo build --release), scripts/venv, and zstandard in the
-Python that runs it; from Debian, what is to be compared:
+Needs root, control groups of version 2, target/release/perfwatch (cargo build --release), scripts/venv, and zstandard in
+the Python that runs it (the venv's with `pip install zstandard==0.25.0`, say); from Debian, what is to be compared:
 
-    apt-get install --no-install-recommends netdata glances python3-bottle prometheus prometheus-node-exporter victoria-metrics
+    apt-get install --no-install-recommends netdata glances python3-bottle prometheus prometheus-node-exporter \\
+        victoria-metrics
 
-A peer that is not there is named and left out. Takes a quarter of an hour and 1 GB under /var/tmp. Nothing of the peers is left
-running, and nothing of them is asked from the network.
+A peer that is not there is named and left out. Takes a quarter of an hour and 1 GB under /var/tmp. Everything that is
+started is stopped at the end.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def describe_machine(beside: str) -> list[str]:
     processes = sum(entry.name.isdigit() for entry in Path("/proc").iterdir())
     return [
         f"{model[1] if model else platform.machine()}, {os.cpu_count()} logical CPUs, kernel {platform.release()}",
-        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}, {processes} processes, load average {os.getloadavg()[0]:.2f} at the start",
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}, {processes} processes at the start, load average {os.getloadavg()[0]:.2f}",
         *([f"meanwhile: {beside}"] if beside else []),
         f"PerfWatch {first_line('git', '-C', ROOT, 'describe', '--always', '--dirty', '--exclude=*')}",
         f"from Debian: {', '.join(versions)}; from PyPI: psutil {psutil}",
@@ -226,57 +227,61 @@ def measure_starts(chosen: list[type[Stack]], place: Path) -> Starts:
 
 # Markdown has one line for a paragraph.
 INTRODUCTION = """\
-By `bench/peers.py --write`, in one run on one machine. Every stack collects the host it runs on and, where it can, keeps
-that; all of them at once, so that whatever else the machine does is the same for all. CPU is user and system time of every
-process of a stack, those that ended included, as the kernel charges its control group. Memory is the sum of PSS at the end of a
-window, in which a page that processes share counts once. A ratio is computed within a window; figures are medians of the
-windows. The script and all it starts have a higher priority than the rest (nice -10). Below each table stands who is
-better than PerfWatch there, whoever it is.""".replace("\n", " ")
+By `bench/peers.py --write`, in one run on one machine. Every stack collects the host it runs on and, where it can,
+keeps that; all of them at once, so that whatever else the machine does is the same for all. CPU is user and system
+time of every process of a stack, those that ended included, as the kernel charges its control group. Memory is the
+sum of PSS at the end of a window, in which a page that processes share counts once. A ratio is computed within a
+window; figures are medians of the windows. The script and all it starts have a higher priority than the rest (nice
+-10). Below each table stands who is better than PerfWatch there, whoever it is.""".replace("\n", " ")
 
 ML = "Netdata runs with its defaults, and once more without machine learning."
 NO_ML = "Debian builds Netdata without machine learning and without its cloud, so its defaults have ML off."
 
 LIVE_NOTES = """\
-- They do not do the same. PerfWatch, Netdata, and Prometheus and VictoriaMetrics, each with a node_exporter to scrape, collect
- and keep. PerfWatch sends each snapshot to a WebSocket client as well; those others have nobody to serve, which is cheaper.
- Glances keeps nothing: its web server collects when it is asked, and is asked for everything once an interval. psutil
- keeps nothing and serves nobody: it runs the specification's code and writes each collection as a line of JSON.
-- {ml} It also follows processes by application, user and group, control groups, and itself, and evaluates alarms, which
- PerfWatch does not. "The host alone" is Netdata with all that off (`NETDATA_LEAN` in bench/peers_stacks.py): what comes
- closest to PerfWatch's work of all that is here. It reads no states of sockets, for which PerfWatch asks the kernel by netlink and
- which are two fifths of what a sample costs (see Growth); PerfWatch has no values of netfilter and fewer of IPv6.
-- Values are the numbers of one answer, counted alike; of the host are those that are not about processes, users or the
- monitor. Values of a kind are cheap: Glances tells two dozen of each of a hundred processes.
-- Prometheus and VictoriaMetrics are made to scrape many hosts. For one host, most of the cost is node_exporter, which
- collects anew for each scrape and writes text.
-- Stores have been up for minutes only. Prometheus grows with the two hours that it holds in memory, VictoriaMetrics with
- its caches; what becomes of PerfWatch is under Soak.""".replace("\n ", " ")
+- They do not do the same. PerfWatch, Netdata, and Prometheus and VictoriaMetrics, each with a node_exporter to
+ scrape, collect and keep. PerfWatch sends each snapshot to a WebSocket client as well; those others have nobody to
+ serve, which is cheaper. Glances keeps nothing: its web server collects when it is asked, and is asked for
+ everything once an interval. psutil keeps nothing and serves nobody: it runs the specification's code and writes
+ each collection as a line of JSON.
+- {ml} It also follows processes by application, user and group, control groups, and itself, and evaluates alarms,
+ which PerfWatch does not. "The host alone" is Netdata with all that off (`NETDATA_LEAN` in bench/peers_stacks.py):
+ what comes closest to PerfWatch's work of all that is here. It reads no states of sockets, for which PerfWatch asks
+ the kernel by netlink and which are two fifths of what a sample costs (see Growth); PerfWatch has none of IPv6's
+ counters and few of the connection tracker.
+- Values are the numbers of one answer, counted alike; of the host are those that are not about processes, users or
+ the monitor. Values of a kind are cheap: Glances tells two dozen of each of a hundred processes.
+- Prometheus and VictoriaMetrics are made to scrape many hosts. For one host, most of the cost is node_exporter,
+ which collects anew for each scrape and writes text.
+- Stores have been up for minutes only. Prometheus grows with the two hours that it holds in memory, VictoriaMetrics
+ with its caches; what becomes of PerfWatch is under Soak.""".replace("\n ", " ")
 
 DISK_NOTES = """\
-After minutes this is mostly what is not packed yet: Prometheus's write-ahead log, which holds two hours; PerfWatch's hot file, of
-which 360 to 720 rows become a block; Netdata's pages of 1,024 values, which are not full, and whose values are 32-bit
-numbers, rounded. Not counted are files that do not grow with the samples: Netdata's of SQLite, caches of
-VictoriaMetrics. What a value takes in the end is under Storage, where `bench/store_peers.py` gives PerfWatch, Prometheus and
-VictoriaMetrics the same recording. VictoriaMetrics packs up to 8,192 values of a series at once, of which that hour at 1 s
-is half: with days of data it may take less than there. Netdata takes in no recording.""".replace("\n", " ")
+After minutes this is mostly what is not packed yet: Prometheus's write-ahead log, which holds two hours;
+PerfWatch's hot file, of which 360 to 720 rows become a block; Netdata's pages of 1,024 values, which are not full,
+and whose values are 32-bit numbers, rounded. Not counted are files that do not grow with the samples: Netdata's of
+SQLite, caches of VictoriaMetrics. What a value takes in the end is under Storage, where `bench/store_peers.py`
+gives PerfWatch, Prometheus and VictoriaMetrics the same recording. VictoriaMetrics packs up to 8,192 values of a
+series at once, of which that hour at 1 s is half: with days of data it may take less than there. Netdata takes in
+no recording.""".replace("\n", " ")
 
 DAY_NOTES = """\
-Each has the same day at 5 s, 17,280 rows of 474 series, and is asked for the rates of counters in steps of two minutes, 720
-points; the answers are compared and agree. Prometheus and VictoriaMetrics work rates out from the samples. PerfWatch reads its
-sums of minutes, in pages of 16 series that it unpacks anew for each question, and its answer has the least, the greatest and the number of
-samples of each step besides. "Asked again": VictoriaMetrics remembers what it worked out for a range that is over; the
-other figures are without that. Cold is the first question to a server that was started 2 s ago, with the page cache empty before; what
-starting takes is not in it. The day is an hour of the recording, repeated, which VictoriaMetrics packs into less than
-a real one. Netdata cannot be given a day; node_exporter, Glances and psutil have none.""".replace("\n", " ")
+Each has the same day at 5 s, 17,280 rows of 474 series, and is asked for the rates of counters in steps of two
+minutes, 720 points; the answers are compared and agree. Prometheus and VictoriaMetrics work rates out from the
+samples. PerfWatch reads its sums of minutes, in pages of 16 series that it unpacks anew for each question, and its
+answer has the least, the greatest and the number of samples of each step besides. "Asked again": VictoriaMetrics
+remembers what it worked out for a range that is over; the other figures are without that. Cold is the first
+question to a server that was started 2 s ago, with the page cache empty before; what starting takes is not in it.
+The day is an hour of the recording, repeated, which VictoriaMetrics packs into less than a real one. Netdata cannot
+be given a day; node_exporter, Glances and psutil have none.""".replace("\n", " ")
 
 START_NOTES = """\
-The first value is how much memory is in use, asked for over HTTP every millisecond; of psutil it is the first line. All
-collect every second. Prometheus waits 5 s before it has its targets. VictoriaMetrics finds a new series some 10 s after it
-came: it was asked by its export, as its queries leave out the last 30 s unless told otherwise. Netdata looks around
-first. Programs are the executables alone, with Netdata's plugins; Glances and psutil are Python. Installed is what
-Debian's packages and all they need take, recommended ones left out, on a system that has nothing but the
-packages of the priorities required and important; of Prometheus's, 223 MB are one library of time zones for its old
-page. PerfWatch is a release build with its page in it, stripped, and its own package.""".replace("\n", " ")
+The first value is how much memory is in use, asked for over HTTP every millisecond; of psutil it is the first line.
+All collect every second. Prometheus waits 5 s before it has its targets. VictoriaMetrics finds a new series some 10
+s after it came: it was asked by its export, as its queries leave out the last 30 s unless told otherwise. Netdata
+looks around first. Programs are the executables alone, with Netdata's plugins; Glances and psutil are Python.
+Installed is what Debian's packages and all they need take, recommended ones left out, on a system that has nothing
+but the packages of the priorities required and important; of Prometheus's, 223 MB are one library of time zones for
+its old page. PerfWatch is a release build with its page in it, stripped, and its own package.""".replace("\n", " ")
 
 
 @dataclass(frozen=True)
@@ -298,7 +303,8 @@ def render(machine: list[str], lives: Lives, starts: Starts, sizes: Sizes, day: 
         INTRODUCTION,
         "\n".join(f"- {line}" for line in machine),
         *(
-            f"**Every {describe(seconds)}**, {windows} windows of {WINDOW_SECONDS[seconds]} s:\n\n{live_table(lives[seconds], seconds)}"
+            f"**Every {describe(seconds)}**, {windows} windows of {WINDOW_SECONDS[seconds]} s:\n\n"
+            + live_table(lives[seconds], seconds)
             for seconds in INTERVALS
         ),
         LIVE_NOTES.format(ml=ML if netdata_has_ml() else NO_ML),
@@ -354,7 +360,8 @@ def live_table(lives: dict[str, Live], seconds: int) -> str:
         each = median(live.cpu_percent) / (live.values / seconds / 1000)
         rows[name] = [live.values, live.host_values, *spread(live.cpu_percent, own), each, median(live.pss_mb)]
         if exporter := name.endswith(f"+ {NodeExporter.name}") and live.part_percent[NodeExporter.name]:
-            rows[f"{PART}the exporter for {name.partition(' ')[0]} alone"] = [None, None, *spread(exporter, own), None, None]
+            part = f"{PART}the exporter for {name.partition(' ')[0]} alone"
+            rows[part] = [None, None, *spread(exporter, own), None, None]
     return compared(columns, rows)
 
 

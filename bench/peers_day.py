@@ -1,11 +1,11 @@
 """A day's question to PerfWatch, Prometheus and VictoriaMetrics, each with the same day.
 
 The day is yesterday at 5 s, PerfWatch's own default: 17,280 rows of every second series of the recording that
-bench/store_peers.py measures sizes with, about as many as PerfWatch keeps of a small host. The recording is repeated, its
-counters going on. Counters go by the name of one metric and gauges by another, with a label to tell them apart, so that
-each of the three can be asked for seven series in one request. What Prometheus and VictoriaMetrics hold is read back and
-compared, and every answer is compared with PerfWatch's. Sizes are not taken from here: an hour that comes again 24 times
-flatters whoever packs more than an hour at once.
+bench/store_peers.py measures sizes with, about as many as PerfWatch keeps of a small host. The recording is repeated,
+its counters going on. Counters go by the name of one metric and gauges by another, with a label to tell them apart, so
+that each of the three can be asked for seven series in one request. What Prometheus and VictoriaMetrics hold is read
+back and compared, and every answer is compared with PerfWatch's. Sizes are not taken from here: an hour that comes again
+24 times flatters whoever packs more than an hour at once.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def plain(metric: str) -> str:
 
 def perfwatch_with(day: Day, place: Path) -> Server:
     data = place / "perfwatch"
-    importing = subprocess.Popen([PERFWATCH, "import", "--data", data, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    command = [PERFWATCH, "import", "--data", data, "-"]
+    importing = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     importing.stdin.writelines(export_lines(day))
     importing.stdin.close()
     if importing.wait():
@@ -148,7 +149,8 @@ def perfwatch_with(day: Day, place: Path) -> Server:
 
     def path(labels: Labels) -> str:
         span = {"from": day.start_seconds * 1000, "to": (day.start_seconds + DAY_SECONDS) * 1000, "points": POINTS}
-        return "/api/v1/series?" + urlencode([*span.items(), *(("select", f'{RATE}{{device="{of}"}}') for of in labels)])
+        selectors = [("select", f'{RATE}{{device="{label}"}}') for label in labels]
+        return "/api/v1/series?" + urlencode([*span.items(), *selectors])
 
     command = [PERFWATCH, "serve", "--no-auth", "--interval", "60s", "--data", data, "--listen"]
     return Server(command, {"PerfWatch": path}, lambda answer: [mean_of(each["avg"]) for each in answer["series"]])
@@ -171,7 +173,8 @@ def export_lines(day: Day) -> Iterator[str]:
             if column[row] != ABSENT
         ])
         covered_ns = 0 if before is None else (ms - before) * 1_000_000
-        yield f'{{"time":"{moment}.{ms % 1000:03}Z","section":"disk","covered_ns":{covered_ns},"values":{{{values}}}}}\n'
+        head = f'"time":"{moment}.{ms % 1000:03}Z","section":"disk","covered_ns":{covered_ns}'
+        yield f'{{{head},"values":{{{values}}}}}\n'
         before = ms
 
 
@@ -201,7 +204,8 @@ def victoria_with(day: Day, place: Path) -> Server:
 def range_query(day: Day, **more: int) -> Callable[[Labels], str]:
     def path(labels: Labels) -> str:
         query = f'rate({plain(COUNTER)}{{of=~"{"|".join(labels)}"}}[{STEP_SECONDS}s])'
-        span = {"start": day.start_seconds + STEP_SECONDS, "end": day.start_seconds + DAY_SECONDS, "step": STEP_SECONDS}
+        first, last = day.start_seconds + STEP_SECONDS, day.start_seconds + DAY_SECONDS
+        span = {"start": first, "end": last, "step": STEP_SECONDS}
         return "/api/v1/query_range?" + urlencode({"query": query} | span | more)
 
     return path

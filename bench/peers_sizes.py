@@ -24,7 +24,8 @@ class Package:
 
 def measure_sizes(place: Path) -> Sizes:
     """Bytes of the programs alone, and of all that must be installed for them on a Debian with nothing but its base."""
-    subprocess.run([ROOT / "scripts" / "package", "--binary", PERFWATCH, place / "package"], check=True, stdout=subprocess.DEVNULL)
+    packing = [ROOT / "scripts" / "package", "--binary", PERFWATCH, place / "package"]
+    subprocess.run(packing, check=True, stdout=subprocess.DEVNULL)
     (deb,) = (place / "package").glob("*.deb")
     kib = int(first_line("dpkg-deb", "--field", deb, "Installed-Size"))
     sizes: Sizes = {PerfWatch.name: (PERFWATCH.stat().st_size, kib * 1024)}
@@ -52,7 +53,8 @@ def installed_packages() -> dict[str, Package]:
     """By name, and by what they provide."""
     fields = ("db:Status-Status", "Package", "Installed-Size", "Essential", "Priority", "Pre-Depends", "Depends", "Provides")
     form = "\t".join(f"${{{name}}}" for name in fields) + "\n"
-    output = subprocess.run(["dpkg-query", "--show", f"--showformat={form}"], check=True, capture_output=True, text=True).stdout
+    command = ["dpkg-query", "--show", f"--showformat={form}"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     packages: dict[str, Package] = {}
     provided: dict[str, Package] = {}
     for line in output.splitlines():

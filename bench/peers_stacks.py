@@ -1,8 +1,8 @@
 """The monitors that bench/peers.py sets beside each other: how each is started, asked and counted.
 
-Every process runs in a control group of version 2 of its own. The kernel charges a group with the CPU time of all that
-ever ran in it, in microseconds: plugins, helpers and what has ended. Memory is the sum of PSS, in which a page that several
-processes share counts once.
+Each runs in control groups of version 2. The kernel charges a group with the CPU time of all that ever ran in it, in
+microseconds: plugins, helpers and what has ended. Memory is the sum of PSS, in which a page that several processes share
+counts once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,19 @@ GLANCES_OTHER = ("processlist", "processcount", "alert", "amps", "psutilversion"
 # What Netdata does at least as PerfWatch does: it reads /proc and /sys of the host and keeps that.
 NETDATA_LEAN = {
     "plugins": dict.fromkeys(
-        ("apps", "cgroups", "charts.d", "enable running new plugins", "idlejitter", "netdata monitoring", "nfacct", "perf", "slabinfo", "statsd", "tc"),
+        (
+            "apps",
+            "cgroups",
+            "charts.d",
+            "enable running new plugins",
+            "idlejitter",
+            "netdata monitoring",
+            "nfacct",
+            "perf",
+            "slabinfo",
+            "statsd",
+            "tc",
+        ),
         "no",
     ),
     "health": {"enabled": "no"},
@@ -53,8 +65,8 @@ class Group:
     numbers = itertools.count()
 
     def __init__(self, command: list[Any], **options: Any) -> None:
-        # Netdata draws charts of any group that is not named like this, PerfWatch of those at the top: what measures them
-        # must not give them more to measure.
+        # Netdata watches any group that is not named like this, PerfWatch those at the top: what measures them must not
+        # give them more to measure.
         self.path = cgroup_mount() / f"peers-{os.getpid()}.slice" / f"{next(self.numbers)}.slice"
         self.path.mkdir(parents=True)
         procs = self.path / "cgroup.procs"
@@ -68,7 +80,8 @@ class Group:
         total = 0
         for pid in (self.path / "cgroup.procs").read_text().split():
             with suppress(OSError):  # it may have ended
-                total += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)[1])
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                total += int(re.search(r"^Pss:\s+(\d+)", rollup, re.MULTILINE)[1])
         return total * 1024 / 1e6
 
     def stop(self) -> None:
@@ -347,7 +360,8 @@ class Psutil(Stack):
     name = "psutil (specification's code)"
 
     def start(self) -> None:
-        command = [ROOT / "target" / "venv" / "bin" / "python", ROOT / "bench" / "psutil_spec.py", "--every", str(self.seconds)]
+        python, program = ROOT / "target" / "venv" / "bin" / "python", ROOT / "bench" / "psutil_spec.py"
+        command = [python, program, "--every", str(self.seconds)]
         self.newest = b""
         process = self.run("psutil", command, stdout=subprocess.PIPE).process
 
