@@ -228,8 +228,11 @@ def measure_victoria(samples: Samples, place: Path) -> Figures:
         connection.sock.settimeout(DEADLINE_SECONDS)
         for name, points in samples.points():
             if points:
-                lines = (f"{name} {value} {ms}\n" for ms, value in points)
-                ask(connection, "/api/v1/import/prometheus", "".join(lines))
+                times, values = zip(*points)
+                # Lines of text would come in pieces, and stay in them.
+                family, _, labels = name.partition("{")
+                metric = {"__name__": family} | dict(re.findall(r'(\w+)="(.*?)"', labels))
+                ask(connection, "/api/v1/import", json.dumps({"metric": metric, "values": values, "timestamps": times}))
         ask(connection, "/internal/force_flush")
         ask(connection, "/internal/force_merge")
         total = wait_until_merged(connection)
