@@ -63,7 +63,7 @@ fn what_hangs_costs_a_thread_and_nothing_else() {
     let fine = Slow::new(|| ());
     let errands = hung.iter().map(|(_, errand)| Arc::clone(errand) as Arc<dyn Errand>).collect();
     let (reports, go) = rounds(errands, vec![fine.clone()], 40);
-    let mut round = || {
+    let round = || {
         let on_duty = reports.recv().unwrap();
         assert!(fine.take().is_some(), "what does not hang is done at every round");
         on_duty
