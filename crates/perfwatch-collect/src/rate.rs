@@ -116,6 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn what_would_have_grown_by_the_whole_window_was_reset() {
+        const TOTAL: u64 = 50_000_000_000;
+        for (grown, counts) in [(WRAP_WINDOW - 1, Some(WRAP_WINDOW - 1)), (WRAP_WINDOW, None)] {
+            assert_eq!(increase_32(WRAP - 10, grown - 10), counts);
+            assert_eq!(increase_of_columns(TOTAL, TOTAL + grown - WRAP), counts);
+        }
+    }
+
+    #[test]
     fn nothing_completed_has_no_latency() {
         assert_eq!(mean_ms((5, 9), (3, 3)), None);
         assert_eq!(mean_ms((5, 9), (3, 5)), Some(2.0));
@@ -123,8 +132,21 @@ mod tests {
     }
 
     #[test]
-    fn no_time_has_no_rate() {
-        assert_eq!(per_second(1, 2, Duration::ZERO), None);
+    fn less_than_a_millisecond_has_no_rate() {
+        for (elapsed, rate) in [(0, None), (999, None), (1000, Some(1000.0)), (2000, Some(500.0))] {
+            let elapsed = Duration::from_micros(elapsed);
+            assert_eq!(per_second(1, 2, elapsed), rate, "{elapsed:?}");
+            assert_eq!(per_second_32(u64::from(u32::MAX), 0, elapsed), rate, "{elapsed:?}");
+            assert_eq!(scaled_per_second_32(0.1, 0, 10, elapsed), rate, "{elapsed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_as_many_digits_as_the_clocks_can_tell() {
+        assert_eq!(scaled_per_second(4096.0, 5, 7, 3 * SECOND), Some(2730.667));
+        assert_eq!(scaled_per_second_32(0.1, u64::from(u32::MAX), 9, 3 * SECOND), Some(0.333));
+        assert_eq!(mean_ms((0, 2), (0, 3)), Some(0.667));
+        assert_eq!((percent(2, 3), percent(0, 3), percent(0, 0)), (Some(66.67), Some(0.0), None));
     }
 
     proptest! {
