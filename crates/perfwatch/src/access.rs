@@ -465,6 +465,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_in_the_header_of_programs_goes_before_a_cookie() {
+        let data = tempfile::tempdir().unwrap();
+        let (access, ada) = logged_in(data.path()).await;
+        let login = access.log_in("ada", PASSWORD.to_owned().into(), Source::Local).await.unwrap();
+        let cookie = Some(login.cookie.reveal());
+        assert_eq!(access.caller(None, cookie).user(), Some("ada"));
+        assert_eq!(access.caller(Some("pw_wrong"), cookie), Caller::Nobody);
+        let (secret, made) =
+            access.make_token("x", Scope::Admin, &ada, Source::Local).await.unwrap();
+        let token = access.caller(Some(secret.reveal()), cookie);
+        assert_eq!(token.name(), Some(format!("token {}", made.id)));
+        // What is made with it goes as well when its owner goes.
+        let (_, second) = access.make_token("y", Scope::Read, &token, Source::Local).await.unwrap();
+        assert_eq!((made.owner.as_deref(), second.owner.as_deref()), (Some("ada"), Some("ada")));
+    }
+
+    #[tokio::test]
     async fn a_user_who_is_not_there_is_refused_as_slowly_as_one_who_is() {
         let data = tempfile::tempdir().unwrap();
         let hash = hash_password("correct horse").unwrap();

@@ -341,10 +341,10 @@ mod tests {
 
     #[test]
     fn names_are_harmless_everywhere() {
-        for name in ["admin", "Ada Lovelace", "a@b.example", "Jürgen", "x"] {
+        for name in ["admin", "Ada Lovelace", "a@b.example", "Jürgen", "x", &"x".repeat(64)] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", " a", "a\n", "<b>", "a\u{202e}b", "\"", "a/b", &"x".repeat(65)] {
+        for name in ["", " a", "a ", "a\n", "<b>", "a\u{202e}b", "\"", "a/b", &"x".repeat(65)] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }
@@ -356,8 +356,66 @@ mod tests {
         accounts.add_user("v", Role::Viewer, hash()).unwrap();
         assert!(matches!(accounts.add_user("a", Role::Viewer, hash()), Err(Error::Exists)));
         assert!(matches!(accounts.remove_user("a"), Err(Error::LastAdmin)));
+        accounts.add_user("b", Role::Admin, hash()).unwrap();
+        accounts.remove_user("b").unwrap();
+        assert!(matches!(accounts.remove_user("b"), Err(Error::Absent(_))));
         accounts.remove_user("v").unwrap();
         accounts.remove_user("a").unwrap();
+        assert!(accounts.users.is_empty());
+    }
+
+    fn token(name: &str, owner: Option<&str>) -> Token {
+        Token {
+            id: format!("id of {name}"),
+            name: name.to_owned(),
+            scope: Scope::Read,
+            digest: hash(),
+            owner: owner.map(str::to_owned),
+            created_ms: 0,
+            last_used_ms: None,
+        }
+    }
+
+    #[test]
+    fn with_a_user_go_the_tokens_that_the_user_made() {
+        let mut accounts = Accounts::default();
+        for name in ["a", "b"] {
+            accounts.add_user(name, Role::Admin, hash()).unwrap();
+        }
+        for (name, owner) in [("1", Some("a")), ("2", Some("b")), ("3", None), ("4", Some("b"))] {
+            accounts.add_token(token(name, owner)).unwrap();
+        }
+        assert_eq!(accounts.remove_user("b").unwrap(), 2);
+        let left = |accounts: &Accounts| accounts.tokens.iter().map(|t| t.name.clone()).collect();
+        let names: Vec<_> = left(&accounts);
+        assert_eq!(names, ["1", "3"]);
+        assert_eq!(accounts.remove_token("id of 3").unwrap(), "3");
+        assert!(matches!(accounts.remove_token("id of 3"), Err(Error::Absent(_))));
+        assert_eq!(left(&accounts), ["1"]);
+    }
+
+    #[test]
+    fn there_are_no_more_users_and_tokens_than_there_may_be() {
+        let mut accounts = Accounts::default();
+        for number in 0..100 {
+            accounts.add_user(&format!("user {number}"), Role::Viewer, hash()).unwrap();
+            accounts.add_token(token(&format!("token {number}"), None)).unwrap();
+        }
+        let one_more = accounts.add_user("another", Role::Admin, hash());
+        assert!(matches!(one_more, Err(Error::TooMany(100))));
+        assert!(matches!(accounts.add_token(token("another", None)), Err(Error::TooMany(100))));
+    }
+
+    #[test]
+    fn passwords_set_within_a_millisecond_are_told_apart() {
+        let mut accounts = Accounts::default();
+        accounts.add_user("a", Role::Admin, hash()).unwrap();
+        let mut times = vec![accounts.user("a").unwrap().password_set_ms];
+        for _ in 0..10 {
+            accounts.set_password("a", hash()).unwrap();
+            times.push(accounts.user("a").unwrap().password_set_ms);
+        }
+        assert!(times.is_sorted_by(|earlier, later| earlier < later), "{times:?}");
     }
 
     #[test]

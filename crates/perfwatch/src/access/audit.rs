@@ -145,6 +145,10 @@ mod tests {
         assert!(sizes.iter().all(|size| *size < MAX_FILE_BYTES + 70_000), "{sizes:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
-        assert!(text.lines().all(|line| line.contains(r#""action":"login""#)), "whole lines");
+        let is_whole = |line: &str| {
+            line.contains(r#""action":"login""#)
+                && line.ends_with(r#""source":"local","subject":"x"}"#)
+        };
+        assert!(text.lines().all(is_whole));
     }
 }

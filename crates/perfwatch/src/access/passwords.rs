@@ -174,6 +174,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_longest_password_fits_and_what_is_longer_fits_none() {
+        let (hashing, longest) = (Hashing::default(), "x".repeat(MAX_BYTES));
+        let kept = hash(&longest).unwrap();
+        let fits =
+            async |password: String| hashing.verify(password.into(), Some(kept.clone())).await;
+        assert_eq!(fits(longest.clone()).await, Ok(true));
+        assert_eq!(fits(longest + "x").await, Ok(false));
+    }
+
+    #[test]
+    fn a_hash_that_is_not_as_we_make_them_fits_nothing() {
+        let kept = hash("correct horse").unwrap();
+        for (ours, other) in
+            [("argon2id", "argon2i"), ("v=19", "v=16"), ("m=19456", "m=19457"), ("$v=19", "")]
+        {
+            let other = kept.reveal().replace(ours, other).into();
+            assert_eq!(verify("correct horse", Some(&other)), Err(Error::Failed), "{ours}");
+        }
+    }
+
+    #[tokio::test]
     async fn all_places_together_take_a_core_at_most() {
         const WORK: std::time::Duration = std::time::Duration::from_millis(20);
         const TURNS: u32 = 10;

@@ -86,6 +86,7 @@ mod tests {
         let secret = new_secret("pw_").unwrap();
         assert_eq!(secret.reveal().len(), 3 + 64);
         assert_eq!(format!("{secret:?}"), "(secret)");
+        assert_eq!(format!("{:?}", Digest::of(secret.reveal())), "(digest)");
         assert_ne!(secret.reveal(), new_secret("pw_").unwrap().reveal());
     }
 

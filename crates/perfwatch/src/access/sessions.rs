@@ -70,16 +70,14 @@ impl Sessions {
         Some(session)
     }
 
-    /// Ends a session and says whose it was.
-    pub(crate) fn end(&mut self, id: &Digest) -> Option<Session> {
-        self.all.remove(id)
+    /// Ends a session.
+    pub(crate) fn end(&mut self, id: &Digest) {
+        self.all.remove(id);
     }
 
-    /// Ends every session that does not stay, and says whether there was one.
-    pub(crate) fn retain(&mut self, mut stays: impl FnMut(&Digest, &Session) -> bool) -> bool {
-        let before = self.all.len();
+    /// Ends every session that does not stay.
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(&Digest, &Session) -> bool) {
         self.all.retain(|id, session| stays(id, session));
-        self.all.len() < before
     }
 }
 
@@ -103,6 +101,20 @@ mod tests {
             now += IDLE / 2;
         }
         assert!(sessions.used(&id(2), start + LIFETIME).is_none());
+    }
+
+    #[test]
+    fn a_session_lasts_half_a_day_and_never_beyond_a_week() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (mut sessions, start) = (Sessions::default(), Instant::now());
+        assert_eq!(sessions.begin(id(1), "a", start).lasts(start), 12 * HOUR);
+        let hours = |sessions: &mut Sessions, after: Duration| {
+            let now = start + after;
+            sessions.used(&id(1), now).map(|session| session.lasts(now).as_secs() / 3600)
+        };
+        let asked = (0..8 * 24).step_by(11).map(|hour| hours(&mut sessions, hour * HOUR));
+        let asked: Vec<_> = asked.flatten().collect();
+        assert_eq!(asked, [[12; 15].as_slice(), &[3]].concat());
     }
 
     #[test]

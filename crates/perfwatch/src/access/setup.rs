@@ -97,3 +97,73 @@ pub(super) fn remove_file(data: &Path) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Accounts, Role};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// The origin and the token of the link that is offered at these addresses, if there is one.
+    fn offered(access: &Arc<Access>, urls: &[&str]) -> Option<(String, String)> {
+        let urls: Vec<_> = urls.iter().map(|url| (*url).to_owned()).collect();
+        access.offer_setup(&urls);
+        let link = fs::read_to_string(access.data.join(FILE)).ok()?;
+        let (origin, token) = link.split_once("/setup#").unwrap();
+        Some((origin.to_owned(), token.trim().to_owned()))
+    }
+
+    #[test]
+    fn the_link_names_an_address_that_this_host_can_ask() {
+        let data = tempfile::tempdir().unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        for (urls, origin) in [
+            (&["http://127.0.0.1:80"][..], "http://127.0.0.1:80"),
+            (&["http://0.0.0.0:9909"], "http://127.0.0.1:9909"),
+            (&["https://[::]:9909"], "https://[::1]:9909"),
+            (&["unix:/run/perfwatch", "https://10.0.0.1:1"], "https://10.0.0.1:1"),
+            (&["unix:/run/perfwatch"], "http://localhost:9909"),
+        ] {
+            assert_eq!(offered(&access, urls).unwrap().0, origin, "{urls:?}");
+        }
+    }
+
+    #[test]
+    fn the_link_can_be_used_for_a_quarter_of_an_hour() {
+        let data = tempfile::tempdir().unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        let before = Instant::now();
+        let (_, token) = offered(&access, &[]).unwrap();
+        let mut state = access.state();
+        let setup = state.setup.as_ref().unwrap();
+        assert!(setup.fits(&token, before + 14 * MINUTE));
+        assert!(!setup.fits(&token[1..], before));
+        let until = setup.until;
+        assert!(!setup.fits(&token, until) && until < Instant::now() + 16 * MINUTE);
+        assert!(!state.expire_setup(before + 14 * MINUTE) && state.setup.is_some());
+        assert!(state.expire_setup(until) && state.setup.is_none());
+        assert!(!state.expire_setup(until), "it ends once");
+    }
+
+    #[test]
+    fn with_the_first_user_the_link_is_gone_for_good() {
+        let data = tempfile::tempdir().unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        offered(&access, &[]).unwrap();
+        let mut accounts = Accounts::default();
+        access.install(accounts.clone(), None);
+        assert!(access.state().setup.is_some() && data.path().join(FILE).exists(), "nobody yet");
+        accounts.add_user("ada", Role::Admin, String::new().into()).unwrap();
+        access.install(accounts, None);
+        assert!(access.state().setup.is_none() && !data.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn where_nobody_is_to_be_made_there_is_no_link() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join(FILE), "http://localhost/setup#from an earlier start").unwrap();
+        let open = Access::start(data.path(), true).unwrap();
+        assert_eq!(offered(&open, &[]), None);
+    }
+}

@@ -217,6 +217,70 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_many_sources_try_waits_fifteen_seconds_at_most() {
+        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
+        let mut waits = Vec::new();
+        for last in 0..12 {
+            while let Err(wait) = throttle.begin("a", source(last), now) {
+                waits.push(wait.as_secs());
+                now += wait;
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 15, 15, 15]);
+    }
+
+    #[test]
+    fn a_try_without_an_answer_counts_for_nothing() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let mut try_often = |times: u32| {
+            for _ in 0..times {
+                throttle.begin("a", source(1), now).unwrap();
+                throttle.undecided("a", source(1));
+            }
+            assert!(throttle.accounts.is_empty() && throttle.sources.is_empty());
+            throttle.begin("a", source(1), now).unwrap();
+            throttle.succeeded("a", source(1));
+        };
+        try_often(2 * FREE_TRIES);
+        // Where it was logged in to as well.
+        try_often(2 * FREE_TRIES);
+    }
+
+    #[test]
+    fn a_host_is_one_source_whatever_its_addresses() {
+        let of = |address: &str| Source::from(Some(address.parse::<IpAddr>().unwrap()));
+        for (one, other, same) in [
+            ("10.0.0.1", "::ffff:10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("127.0.0.1", "127.9.9.9", true),
+            ("127.0.0.1", "::1", true),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ] {
+            assert_eq!(of(one) == of(other), same, "{one} and {other}");
+        }
+        assert_eq!(of("2001:db8:0:1::1").to_string(), "2001:db8:0:1::");
+        assert_eq!(Source::from(None).to_string(), "local");
+    }
+
+    #[test]
+    fn of_too_many_failures_the_oldest_is_forgotten() {
+        let (mut failures, start) = (HashMap::new(), Instant::now());
+        let key = |number: usize| Key::Account(Digest::of(&number.to_string()));
+        let at = |number: usize| start + Duration::from_millis(number as u64);
+        (0..MAX_REMEMBERED).for_each(|number| fail(&mut failures, key(number), at(number)));
+        assert_eq!(failures.len(), MAX_REMEMBERED);
+        // One that is known takes nobody's place.
+        fail(&mut failures, key(0), at(MAX_REMEMBERED));
+        assert!(failures.len() == MAX_REMEMBERED && failures[&key(0)].count == 2);
+        fail(&mut failures, key(MAX_REMEMBERED), at(MAX_REMEMBERED + 1));
+        assert!(failures.len() == MAX_REMEMBERED && !failures.contains_key(&key(1)));
+        // And those that are too old to matter, all at once.
+        fail(&mut failures, key(MAX_REMEMBERED + 1), at(MAX_REMEMBERED - 1) + MEMORY);
+        assert_eq!(failures.len(), 3);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         for number in 0..10_000_u32 {

@@ -125,3 +125,59 @@ impl Access {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::access::{AccountsFile, Caller, Role, Scope, Source};
+
+    fn kept(data: &Path) -> Accounts {
+        match AccountsFile::of(data).load().unwrap() {
+            Found::Accounts(accounts) => accounts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn when_a_token_was_used_is_remembered_and_written_down() {
+        let data = tempfile::tempdir().unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        let made = access.make_token("x", Scope::Read, &Caller::Anybody, Source::Local);
+        let (secret, token) = made.await.unwrap();
+        access.caller(Some(secret.reveal()), None);
+        let used = access.tokens()[0].last_used_ms;
+        assert!(used >= Some(token.created_ms));
+        // What the file says, which is older, does not undo it.
+        let accounts = kept(data.path());
+        assert_eq!(accounts.tokens[0].last_used_ms, None);
+        access.install(accounts, None);
+        assert_eq!(access.tokens()[0].last_used_ms, used);
+        access.note_tokens();
+        assert_eq!(kept(data.path()).tokens[0].last_used_ms, used);
+        // Once for each use.
+        fs::write(AccountsFile::of(data.path()).path(), "left alone").unwrap();
+        access.note_tokens();
+        assert!(matches!(AccountsFile::of(data.path()).load(), Ok(Found::Damaged(_))));
+    }
+
+    #[test]
+    fn a_look_sees_who_was_added_and_no_damage() {
+        let data = tempfile::tempdir().unwrap();
+        let access = Access::start(data.path(), false).unwrap();
+        let file = AccountsFile::of(data.path());
+        let add =
+            |accounts: &mut Accounts| accounts.add_user("ada", Role::Admin, String::new().into());
+        file.change(add).unwrap();
+        access.look();
+        assert!(!access.needs_setup());
+        fs::write(file.path(), "{").unwrap();
+        access.look();
+        assert!(!access.needs_setup());
+        fs::remove_file(file.path()).unwrap();
+        access.look();
+        assert!(!access.needs_setup());
+    }
+}
