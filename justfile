@@ -18,6 +18,10 @@ test:
 fuzz seconds="30":
     scripts/fuzz {{ seconds }}
 
+# Change a file in small ways and see what no test notices: just mutants perfwatch-store plan.rs (needs cargo-mutants)
+mutants package file *arguments:
+    cargo mutants --package {{ package }} --file crates/{{ package }}/src/{{ file }} --output target {{ arguments }}
+
 # CPU time beside the floor and the peers; writes docs/benchmarks.md
 bench:
     bench/run.py --write
