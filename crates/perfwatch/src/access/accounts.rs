@@ -431,6 +431,19 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_not_taken_for_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = AccountsFile::of(dir.path());
+        fs::write(file.path(), vec![b' '; 1 << 20]).unwrap();
+        assert!(matches!(file.load(), Ok(Found::Damaged(why)) if why.starts_with("line ")));
+        fs::write(file.path(), vec![b' '; (1 << 20) + 1]).unwrap();
+        assert!(matches!(file.load(), Ok(Found::Damaged(why)) if why.starts_with("more than ")));
+        fs::remove_file(file.path()).unwrap();
+        fs::create_dir(file.path()).unwrap();
+        assert!(matches!(file.load(), Err(Error::File { .. })));
+    }
+
+    #[test]
     fn a_changed_file_is_for_its_owner_alone_and_what_is_damaged_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let file = AccountsFile::of(&dir.path().join("new"));
