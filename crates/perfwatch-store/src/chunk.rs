@@ -354,4 +354,11 @@ pub(crate) mod tests {
         assert_eq!((&other.head.groups, &other.body), (&chunk.head.groups, &chunk.body));
         assert_eq!((&other.pages, other.rows()), (&chunk.pages, 300));
     }
+
+    #[test]
+    fn a_chunk_takes_its_body_and_some_bytes_a_group_and_page() {
+        let chunk = chunk();
+        let heads = chunk.bytes() - chunk.body.len();
+        assert!((200..400).contains(&heads), "{heads}");
+    }
 }

@@ -46,24 +46,14 @@ impl Summary {
             }
             return;
         }
-        let (had, has) = (self.has_extremes(), later.has_extremes());
-        if had && has {
-            self.min = self.min.min(later.min);
-            self.max = self.max.max(later.max);
-        } else if has {
-            (self.min, self.max) = (later.min, later.max);
-        }
+        // Of a counter without increments, the least is the greatest number there is, and the greatest the least.
+        self.min = self.min.min(later.min);
+        self.max = self.max.max(later.max);
         self.count = self.count.saturating_add(later.count);
         self.increments = self.increments.saturating_add(later.increments);
         self.sum = self.sum.saturating_add(later.sum);
         self.covered = self.covered.saturating_add(later.covered);
         self.last = later.last;
-    }
-
-    /// A gauge or a ratio has increments 0 and always extremes; a counter, when it has increments. Which one it is
-    /// shows in `last` alone, so a counter without increments keeps `min` above `max`.
-    fn has_extremes(&self) -> bool {
-        self.count > 0 && self.min <= self.max
     }
 
     fn of_gauge(value: i64, covered: u64) -> Self {
@@ -301,4 +291,45 @@ fn counters(cells: &[Column; COUNTER_COLUMNS], axis: &Axis) -> Option<Vec<Summar
         summaries.push(Summary { count, increments, min, max, sum, covered, last });
     }
     Some(summaries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_fall_is_a_wrap_of_32_bits_alone_and_within_the_window() {
+        const WRAP: u64 = 1 << 32;
+        for (before, now, of_32_bits, of_64_bits) in [
+            (7, 9, Some(2), Some(2)),
+            (WRAP - 1, 0, Some(1), None),
+            (WRAP - 10, WRAP_WINDOW - 11, Some(WRAP_WINDOW - 1), None),
+            (WRAP - 10, WRAP_WINDOW - 10, None, None),
+            (WRAP + 1, 0, None, None),
+            // Above 2^63.
+            (i64::MAX as u64, i64::MAX as u64 + 2, Some(2), Some(2)),
+            (u64::MAX, 0, None, None),
+        ] {
+            let grown = |kind| increase(&kind, before as i64, now as i64);
+            let known = (grown(Kind::Counter32), grown(Kind::Counter));
+            assert_eq!(known, (of_32_bits, of_64_bits), "{before} to {now}");
+        }
+    }
+
+    #[test]
+    fn a_reading_without_an_increase_has_no_part_in_least_and_greatest() {
+        let rate = |increase| Summary::of_counter(1, Some(increase), SECOND);
+        let reading = Summary::of_counter(2, None, 0);
+        for parts in [[rate(5), rate(3), reading], [rate(5), reading, rate(3)]] {
+            for turn in 0..3 {
+                let mut whole = Summary::default();
+                parts.iter().cycle().skip(turn).take(3).for_each(|part| whole.merge(part));
+                let Summary { count, increments, min, max, sum, covered, last } = whole;
+                assert_eq!((count, increments, min, max), (3, 2, 3_000, 5_000));
+                assert_eq!((sum, covered, last), (8, 2 * SECOND, parts[(turn + 2) % 3].last));
+            }
+        }
+    }
 }

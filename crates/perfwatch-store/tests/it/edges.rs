@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch_store::{
-    Event, GroupRow, Kind, Layout, MAX_NAME_BYTES, Options, Query, Reader, Resolution, Row, Store,
+    Event, GroupRow, Kind, Layout, MAX_NAME_BYTES, MAX_SERIES, Options, Query, Reader, Resolution,
+    Row, Store,
 };
 
 use crate::load::{BEGIN, Load, SECOND, series};
@@ -108,6 +109,25 @@ fn a_name_that_is_too_long_is_refused() {
     store.append(row(BEGIN, &layout, &[1]));
     let answer = store.reader().query(&minute(), |_, _| true).unwrap();
     assert_eq!((answer.series.len(), store.health().left_out_series), (0, 1));
+}
+
+#[test]
+fn of_too_many_series_the_groups_that_do_not_fit_are_left_out() {
+    let store = open(&SimDisk::new());
+    let group = |name: &str, count: usize| GroupRow {
+        layout: Layout::new(name, (0..count).map(|n| series(n.to_string(), Kind::Gauge))),
+        covered: 0,
+        values: vec![Some(1); count],
+    };
+    let groups = vec![group("a", MAX_SERIES - 1), group("b", 2), group("c", 1)];
+    store.append(Row { time: BEGIN, groups });
+    assert_eq!(store.health().left_out_series, 2);
+    let known = |name: &str| {
+        let answer =
+            store.reader().query(&minute(), |group, series| group == name && &*series.name == "0");
+        answer.unwrap().series.len()
+    };
+    assert_eq!(["a", "b", "c"].map(known), [1, 0, 1]);
 }
 
 #[test]
