@@ -465,6 +465,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_stays_open_is_told_when_something_ends_and_not_before() {
+        let data = tempfile::tempdir().unwrap();
+        let (access, ada) = logged_in(data.path()).await;
+        let mut passes = Vec::new();
+        for name in ["one", "two"] {
+            let made = access.make_token(name, Scope::Read, &ada, Source::Local).await;
+            let (secret, token) = made.unwrap();
+            passes.push((access.pass(access.caller(Some(secret.reveal()), None)), token.id));
+        }
+        let [(mut one, id), (two, _)] = <[_; 2]>::try_from(passes).unwrap();
+        let mut mine = access.pass(ada.clone());
+        tokio::select! {
+            biased;
+            () = mine.changed() => panic!("nothing ended"),
+            () = std::future::ready(()) => {}
+        }
+        access.remove_token(&id, &ada, Source::Local).await.unwrap();
+        mine.changed().await;
+        one.changed().await;
+        assert_eq!([&one, &two, &mine].map(Pass::is_valid), [false, true, true]);
+        access.log_out(&ada, Source::Local);
+        mine.changed().await;
+        assert_eq!([&two, &mine].map(Pass::is_valid), [true, false]);
+    }
+
+    #[tokio::test]
     async fn what_is_in_the_header_of_programs_goes_before_a_cookie() {
         let data = tempfile::tempdir().unwrap();
         let (access, ada) = logged_in(data.path()).await;

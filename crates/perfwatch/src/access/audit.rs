@@ -143,6 +143,7 @@ mod tests {
         let sizes =
             [FILE, EARLIER_FILE].map(|name| fs::metadata(dir.path().join(name)).unwrap().len());
         assert!(sizes.iter().all(|size| *size < MAX_FILE_BYTES + 70_000), "{sizes:?}");
+        assert!(sizes[1] >= MAX_FILE_BYTES, "only what is full makes room: {sizes:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
         let is_whole = |line: &str| {
