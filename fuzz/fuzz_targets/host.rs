@@ -62,7 +62,8 @@ struct Recordings {
 }
 
 static RECORDINGS: LazyLock<Recordings> = LazyLock::new(|| {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/perfwatch-collect/fixtures");
+    let fixtures =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/perfwatch-collect/fixtures");
     let dir = env::temp_dir().join(format!("perfwatch-fuzz-host-{}", process::id()));
     let mut files = BTreeMap::new();
     for host in fs::read_dir(fixtures).unwrap() {
