@@ -16,6 +16,7 @@ mod program {
     pub(crate) mod access;
     pub(crate) mod files;
     pub(crate) mod selector;
+    pub(crate) mod source;
     pub(crate) mod when;
 
     pub(crate) mod http {

@@ -15,6 +15,7 @@ mod program {
     pub(crate) mod config;
     pub(crate) mod exposure;
     pub(crate) mod files;
+    pub(crate) mod source;
 }
 
 use std::collections::BTreeMap;
