@@ -1,7 +1,12 @@
-//! What people ask and set: selectors, times, ranges, shifts, and values of settings.
+//! What people ask and set: selectors, times, ranges, shifts, thresholds, and values of settings.
 
 #![no_main]
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "the program has more uses for these modules")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the program has more uses for these modules"
+)]
 
 use std::str::FromStr;
 
@@ -13,7 +18,11 @@ use perfwatch_metrics::{SeriesKey, catalog};
 // Modules of the program, which is no library.
 #[path = "../../crates/perfwatch/src"]
 mod program {
+    pub(crate) mod history;
+    pub(crate) mod journal;
+    pub(crate) mod recorder;
     pub(crate) mod selector;
+    pub(crate) mod terminal;
     pub(crate) mod when;
 }
 #[path = "../../crates/perfwatch/src/config"]
@@ -22,8 +31,10 @@ mod config {
 }
 
 use config::values;
-use program::selector::Selector;
-use program::when::{Range, Shift};
+use history::Threshold;
+use program::*;
+use selector::Selector;
+use when::{Range, Shift};
 
 fuzz_target!(|input: (i64, &str, &str, &str)| {
     let (now, first, second, third) = input;
@@ -47,6 +58,7 @@ fuzz_target!(|input: (i64, &str, &str, &str)| {
             let _ = selector.matches(&SeriesKey { def, labels });
         }
     }
+    let _ = Threshold::from_str(third);
     // A series' name is a selector of that series.
     if let Some(key) = SeriesKey::parse(third) {
         let again = SeriesKey::parse(&key.to_string()).map(|again| again.to_string());
@@ -56,5 +68,6 @@ fuzz_target!(|input: (i64, &str, &str, &str)| {
         assert!((500..=60_000).contains(&interval.0.as_millis()));
     }
     let _ = (values::Keep::from_str(third), values::KeepRaw::from_str(third));
+    let _ = values::duration(third);
     let _ = (values::ByteCount::from_str(third), values::CpuPercent::from_str(third));
 });

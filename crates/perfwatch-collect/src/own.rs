@@ -72,7 +72,7 @@ impl Collector for Own {
 
 /// Threads and resident pages of /proc/self/stat: fields 20 and 24 of proc_pid_stat(5). The name in the second is in
 /// parentheses and may hold anything.
-fn parse_stat(text: &[u8]) -> Result<(u64, u64), Malformed> {
+pub fn parse_stat(text: &[u8]) -> Result<(u64, u64), Malformed> {
     let rest = text.iter().rposition(|byte| *byte == b')').and_then(|end| text.get(end + 1..));
     // The third is the first one after it.
     let mut fields = crate::parse::words(rest.unwrap_or_default()).skip(17);

@@ -1,6 +1,5 @@
 //! The command line. Help, man page and completions all come from here.
 
-mod overrides;
 mod questions;
 
 use std::path::PathBuf;
@@ -9,9 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Role;
-use crate::config::{SETTINGS, duration};
+use crate::config::{Overrides, SETTINGS, duration};
 
-pub(crate) use overrides::Overrides;
 use questions::EXPORT_SHAPES;
 pub(crate) use questions::{
     CompareArgs, CompareFormat, ExplainArgs, ExplainFormat, ExportArgs, ExportFormat, QueryArgs,

@@ -4,6 +4,7 @@ mod file;
 mod layers;
 mod listen;
 mod live;
+mod overrides;
 mod perf;
 mod table;
 mod values;
@@ -21,7 +22,6 @@ use perfwatch_store::Options;
 use rustix::process::geteuid;
 use serde::Deserialize;
 
-use crate::cli::Overrides;
 use crate::exposure::Words;
 
 use file::{File, Tls, read};
@@ -29,9 +29,9 @@ pub(crate) use layers::{Configuration, Described, Given, SettingValue, Source, W
 pub(crate) use listen::Listen;
 use listen::OneOrMore;
 pub(crate) use live::{LiveSettings, Refused};
-pub(crate) use perf::PerfOverrides;
+pub(crate) use overrides::Overrides;
 pub(crate) use table::{Kind, SETTINGS};
-pub(crate) use values::{ByteCount, CpuPercent, Interval, KeepRaw, duration};
+pub(crate) use values::duration;
 
 /// Read when `--config` names no other. Its absence is normal.
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";

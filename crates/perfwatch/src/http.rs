@@ -11,6 +11,7 @@ mod json;
 mod live;
 #[cfg(test)]
 mod openapi;
+mod origin;
 mod params;
 mod policy;
 mod prometheus;
@@ -41,7 +42,7 @@ use status::Watched;
 use verdict::Verdicts;
 
 pub(crate) use catalog::Catalog;
-pub(crate) use guard::Site;
+pub(crate) use origin::Site;
 pub(crate) use server::{HTTPS_NEEDED, Listener, serve};
 pub(crate) use tls::Tls;
 

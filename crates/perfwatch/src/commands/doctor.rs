@@ -11,8 +11,7 @@ use perfwatch_collect::Host;
 use perfwatch_metrics::State;
 
 use crate::capabilities::{Finding, capabilities};
-use crate::cli::Overrides;
-use crate::config::{Configuration, Listen, Settings};
+use crate::config::{Configuration, Listen, Overrides, Settings};
 use crate::http;
 use crate::sample::sample;
 use crate::terminal::printable;

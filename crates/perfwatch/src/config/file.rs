@@ -12,8 +12,7 @@ use serde::Deserialize;
 use super::listen::OneOrMore;
 use super::perf::Perf;
 use super::values::{ByteCount, CommitInterval, CpuPercent, Interval, Keep, KeepRaw};
-use super::{LogLevel, table};
-use crate::cli::Overrides;
+use super::{LogLevel, Overrides, table};
 
 /// A configuration file has a dozen lines; something larger is not one.
 const MAX_FILE_BYTES: u64 = 1 << 20;

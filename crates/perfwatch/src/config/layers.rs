@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::table::{Fallback, Kind, SETTINGS, Setting, setting};
-use super::{DEFAULT_FILE, File, Settings, is_absent, read};
-use crate::cli::Overrides;
+use super::{DEFAULT_FILE, File, Overrides, Settings, is_absent, read};
 use crate::files;
 
 /// What was saved, in the data directory.

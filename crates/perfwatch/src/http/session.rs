@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::AppState;
 use super::cookie::Jar;
 use super::error::Problem;
-use super::guard::{not_logged_in, single};
+use super::guard::not_logged_in;
 use super::json::JsonBody;
+use super::origin::single;
 use super::server::Peer;
 use crate::access::{Caller, Login, Role, Scope, Secret};
 

@@ -1,12 +1,14 @@
-//! Settings on the command line.
+//! Settings as the command line and the environment give them.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{
-    ByteCount, CpuPercent, Given, Interval, KeepRaw, Listen, LogLevel, PerfOverrides,
-};
+use super::LogLevel;
+use super::layers::Given;
+use super::listen::Listen;
+use super::perf::PerfOverrides;
+use super::values::{ByteCount, CpuPercent, Interval, KeepRaw};
 
 /// Settings as given on the command line or in the environment. None: not given there.
 #[derive(Debug, Clone, Default, Args)]
