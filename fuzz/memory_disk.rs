@@ -39,7 +39,8 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        Ok(Arc::from(self.file(name)?))
+        let file: Arc<File> = Arc::from(self.file(name)?);
+        Ok(file)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Sink>> {

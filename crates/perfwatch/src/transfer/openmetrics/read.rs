@@ -20,7 +20,7 @@ const MAX_SAMPLES: usize = 20_000_000;
 type SectionSamples = BTreeMap<&'static str, BTreeMap<i64, Vec<(Rc<Known>, i64)>>>;
 
 /// Reads everything up to `# EOF`. An error names its line.
-pub(in crate::transfer) fn read(
+pub(in super::super) fn read(
     first: &str,
     lines: &mut Lines<impl BufRead>,
     names: &mut Names,
