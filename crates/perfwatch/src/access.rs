@@ -11,6 +11,7 @@ mod secret;
 mod sessions;
 mod setup;
 mod throttle;
+mod token;
 mod watch;
 
 use std::io;
@@ -33,13 +34,10 @@ pub(crate) use secret::{Digest, Secret};
 use accounts::{Stamp, User};
 use caller::user_caller;
 use passwords::Hashing;
-use secret::{hexadecimal, new_secret, random};
+use secret::new_secret;
 use sessions::Sessions;
 use setup::Setup;
 use throttle::Throttle;
-
-/// What every token begins with, so that it is recognized where it should not be.
-const TOKEN_PREFIX: &str = "pw_";
 
 /// Everything there is to know about who may.
 #[derive(Debug)]
@@ -258,21 +256,12 @@ impl Access {
         caller: &Caller,
         source: Source,
     ) -> Result<(Secret, Token), Refused> {
-        let no_random = |_| Refused::Failed("there are no random bytes");
-        let secret = new_secret(TOKEN_PREFIX).map_err(no_random)?;
         let owner = match caller {
             Caller::Token { owner, .. } => owner.clone(),
             other => other.user().map(str::to_owned),
         };
-        let token = Token {
-            id: hexadecimal(&random::<8>().map_err(no_random)?),
-            name: name.to_owned(),
-            scope,
-            digest: Digest::of(secret.reveal()).text().into(),
-            owner,
-            created_ms: now_ms(),
-            last_used_ms: None,
-        };
+        let (secret, token) = Token::made(name, scope, owner)
+            .map_err(|_| Refused::Failed("there are no random bytes"))?;
         let kept = token.clone();
         self.change(move |accounts| accounts.add_token(kept), None).await?;
         let who = caller.name();

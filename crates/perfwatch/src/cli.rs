@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::access::Role;
+use crate::access::{Role, Scope};
 use crate::config::{Overrides, SETTINGS, duration};
 
 use questions::EXPORT_SHAPES;
@@ -214,7 +214,20 @@ pub(crate) enum UserCommand {
         /// The user's name
         name: String,
     },
-    /// List the users
+    /// Make an API token for a program, and print it: it is not shown again
+    Token {
+        /// What it is for
+        name: String,
+        /// What it may do: read what was measured, scrape /metrics alone, or everything
+        #[arg(long, value_enum, default_value_t = Scope::Read)]
+        scope: Scope,
+    },
+    /// Remove an API token; what is open with it ends
+    Revoke {
+        /// The token's number, as `list` shows it
+        id: String,
+    },
+    /// List the users and the API tokens
     List,
 }
 

@@ -51,6 +51,7 @@ fn every_metric_says_what_it_is() {
 
 #[test]
 fn names_say_their_unit() {
+    // What is not listed here is a number of events, or of events a second.
     for def in catalog().filter(|def| def.kind != Kind::Info) {
         let name = def.id.rsplit('.').next().unwrap();
         let said = match name {
@@ -103,7 +104,7 @@ fn names_say_their_unit() {
             _ if name.starts_with("per_core_") => Unit::Percent,
             _ => Unit::Count,
         };
-        assert_eq!(def.unit, said, "{}", def.id);
+        assert_eq!(def.unit, said, "{}: say here what its name means", def.id);
     }
 }
 

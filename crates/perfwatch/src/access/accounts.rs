@@ -49,7 +49,7 @@ pub(crate) enum Role {
 
 /// What an API token may do.
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
     /// What a viewer may.

@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::access::{
-    Accounts, AccountsError, AccountsFile, Action, Entry, Found, Role, Secret, hash_password,
+    Accounts, AccountsError, AccountsFile, Action, Entry, Found, Role, Scope, Secret, Token,
+    hash_password,
 };
 use crate::cli::{PasswordArgs, UserCommand};
 use crate::config::Settings;
@@ -17,7 +18,7 @@ use crate::terminal::printable;
 /// Longest line that is read for a password: longer ones are refused anyway.
 const MAX_LINE_BYTES: u64 = 4096;
 
-/// Adds, lists, removes, or gives another password.
+/// Adds, lists, removes, gives another password, or makes and revokes a token.
 pub(crate) fn run(settings: &Settings, command: &UserCommand) -> anyhow::Result<()> {
     let data = settings.data_dir()?;
     let file = AccountsFile::of(&data);
@@ -47,6 +48,17 @@ pub(crate) fn run(settings: &Settings, command: &UserCommand) -> anyhow::Result<
             let tokens = change(Action::UserRemoved, name, &|accounts| accounts.remove_user(name))?;
             say(&format!("{} is gone, and {tokens} tokens with it", printable(name)))
         }
+        UserCommand::Token { name, scope } => {
+            let (secret, token) = Token::made(name, *scope, None).context("making a token")?;
+            change(Action::TokenMade, name, &|accounts| {
+                accounts.add_token(token.clone()).map(|()| 0)
+            })?;
+            say(secret.reveal())
+        }
+        UserCommand::Revoke { id } => {
+            change(Action::TokenRemoved, id, &|accounts| accounts.remove_token(id).map(|_| 0))?;
+            say(&format!("{} is no token any more", printable(id)))
+        }
         UserCommand::List => list(&file),
     }
 }
@@ -65,6 +77,14 @@ fn list(file: &AccountsFile) -> anyhow::Result<()> {
             Role::Viewer => "viewer",
         };
         writeln!(out, "{role:<6}  {}", printable(&user.name))?;
+    }
+    for token in &accounts.tokens {
+        let scope = match token.scope {
+            Scope::Read => "read",
+            Scope::Scrape => "scrape",
+            Scope::Admin => "admin",
+        };
+        writeln!(out, "{scope:<6}  {}, token {}", printable(&token.name), printable(&token.id))?;
     }
     Ok(())
 }

@@ -227,6 +227,25 @@ fn a_new_password_ends_other_sessions_and_their_streams() {
 }
 
 #[test]
+fn a_token_made_at_the_command_line_works_until_it_is_revoked() {
+    let server = Server::guarded(with_users(&[("ada", "admin")]), &[]);
+    let data = server.data.path();
+    let secret = user(data, &["token", "prometheus", "--scope", "scrape"], "");
+    let token = format!("Authorization: Bearer {}\r\n", secret.trim());
+    let status = |path| ask(&server, "GET", path, &token, None).status;
+    // A running server looks at the file once a second.
+    within(Duration::from_secs(5), "the token being known", || status("/metrics") == 200);
+    assert_eq!(status("/api/v1/snapshot"), 403);
+    let listed = user(data, &["list"], "");
+    assert!(!listed.contains(secret.trim()), "{listed}");
+    let line = listed.lines().find(|line| line.contains("prometheus")).unwrap();
+    let (what, id) = line.rsplit_once(' ').unwrap();
+    assert_eq!(what, "scrape  prometheus, token");
+    user(data, &["revoke", id], "");
+    within(Duration::from_secs(5), "the token being refused", || status("/metrics") == 401);
+}
+
+#[test]
 fn a_removed_token_ends_its_stream_and_a_logout_its_own() {
     let server = Server::guarded(with_users(&[("ada", "admin")]), &[]);
     let admin = log_in(&server, "ada");
