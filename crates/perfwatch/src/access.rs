@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod caller;
+mod pass;
 mod passwords;
 mod secret;
 mod sessions;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::watch::{Receiver, Sender};
+use tokio::sync::watch::Sender;
 use tokio::task::spawn_blocking;
 
 pub(crate) use crate::source::Source;
@@ -28,6 +29,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use audit::{Action, Audit, Entry};
 pub(crate) use caller::{Caller, Login, Refused};
+pub(crate) use pass::Pass;
 pub(crate) use passwords::{MAX_HASHES, hash as hash_password};
 pub(crate) use secret::{Digest, Secret};
 
@@ -340,7 +342,7 @@ impl Access {
 
     /// For what stays open: says whether it still may.
     pub(crate) fn pass(self: &Arc<Self>, caller: Caller) -> Pass {
-        Pass { ended: self.ended.subscribe(), access: Arc::clone(self), caller }
+        Pass::new(Arc::clone(self), caller, self.ended.subscribe())
     }
 }
 
@@ -373,156 +375,5 @@ fn joined<T>(
     outcome.unwrap_or_else(|error| Err(failed(error)))
 }
 
-/// What an open stream holds: whose it is, and whether that still counts.
-#[derive(Debug, Clone)]
-pub(crate) struct Pass {
-    access: Arc<Access>,
-    caller: Caller,
-    ended: Receiver<()>,
-}
-
-impl Pass {
-    /// Returns when anybody's session or token ended: [`Pass::is_valid`] says whether it was this one.
-    pub(crate) async fn changed(&mut self) {
-        // The sender lives as long as the access that is held here.
-        let _ = self.ended.changed().await;
-    }
-
-    /// Whether it may go on. Counts as use of the session.
-    pub(crate) fn is_valid(&self) -> bool {
-        match &self.caller {
-            Caller::Nobody => false,
-            Caller::Anybody => true,
-            Caller::User { session, .. } => self.access.state().session(*session) != Caller::Nobody,
-            Caller::Token { id, .. } => {
-                self.access.state().accounts.tokens.iter().any(|token| token.id == *id)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    /// So many users with one password, and tries from so many sources.
-    const USERS: u32 = 20;
-    const TRIES: u32 = 200;
-
-    const PASSWORD: &str = "correct horse";
-
-    /// One user, `ada`, who is logged in.
-    async fn logged_in(data: &Path) -> (Arc<Access>, Caller) {
-        let hash = hash_password(PASSWORD).unwrap();
-        let add = |accounts: &mut Accounts| accounts.add_user("ada", Role::Admin, hash);
-        AccountsFile::of(data).change(add).unwrap();
-        let access = Access::start(data, false).unwrap();
-        let login = access.log_in("ada", PASSWORD.to_owned().into(), Source::Local).await.unwrap();
-        (access, login.caller)
-    }
-
-    #[tokio::test]
-    async fn who_knows_an_earlier_password_cannot_undo_a_later_one() {
-        let data = tempfile::tempdir().unwrap();
-        let (access, ada) = logged_in(data.path()).await;
-        let passwords = (PASSWORD.to_owned().into(), "another horse".to_owned().into());
-        let mut changing = Box::pin(access.change_password(&ada, passwords, Source::Local));
-        // The password is being checked.
-        tokio::select! {
-            biased;
-            changed = &mut changing => panic!("{changed:?}"),
-            () = std::future::ready(()) => {}
-        }
-        let reset = hash_password("nobody knows").unwrap();
-        let file = AccountsFile::of(data.path());
-        file.change(|accounts| accounts.set_password("ada", reset.clone())).unwrap();
-        assert!(matches!(changing.await, Err(Refused::Accounts(AccountsError::Superseded))));
-        let Found::Accounts(accounts) = file.load().unwrap() else { panic!("there are accounts") };
-        assert_eq!(accounts.user("ada").unwrap().hash.reveal(), reset.reveal());
-    }
-
-    #[tokio::test]
-    async fn accounts_whose_file_is_gone_are_not_overwritten_with_none() {
-        let data = tempfile::tempdir().unwrap();
-        let (access, ada) = logged_in(data.path()).await;
-        std::fs::remove_file(AccountsFile::of(data.path()).path()).unwrap();
-        access.make_token("x", Scope::Read, &ada, Source::Local).await.unwrap_err();
-        assert!(!access.needs_setup());
-        assert!(access.pass(ada).is_valid());
-    }
-
-    #[tokio::test]
-    async fn what_stays_open_is_told_when_something_ends_and_not_before() {
-        let data = tempfile::tempdir().unwrap();
-        let (access, ada) = logged_in(data.path()).await;
-        let mut passes = Vec::new();
-        for name in ["one", "two"] {
-            let made = access.make_token(name, Scope::Read, &ada, Source::Local).await;
-            let (secret, token) = made.unwrap();
-            passes.push((access.pass(access.caller(Some(secret.reveal()), None)), token.id));
-        }
-        let [(mut one, id), (two, _)] = <[_; 2]>::try_from(passes).unwrap();
-        let mut mine = access.pass(ada.clone());
-        tokio::select! {
-            biased;
-            () = mine.changed() => panic!("nothing ended"),
-            () = std::future::ready(()) => {}
-        }
-        access.remove_token(&id, &ada, Source::Local).await.unwrap();
-        mine.changed().await;
-        one.changed().await;
-        assert_eq!([&one, &two, &mine].map(Pass::is_valid), [false, true, true]);
-        access.log_out(&ada, Source::Local);
-        mine.changed().await;
-        assert_eq!([&two, &mine].map(Pass::is_valid), [true, false]);
-    }
-
-    #[tokio::test]
-    async fn what_is_in_the_header_of_programs_goes_before_a_cookie() {
-        let data = tempfile::tempdir().unwrap();
-        let (access, ada) = logged_in(data.path()).await;
-        let login = access.log_in("ada", PASSWORD.to_owned().into(), Source::Local).await.unwrap();
-        let cookie = Some(login.cookie.reveal());
-        assert_eq!(access.caller(None, cookie).user(), Some("ada"));
-        assert_eq!(access.caller(Some("pw_wrong"), cookie), Caller::Nobody);
-        let (secret, made) =
-            access.make_token("x", Scope::Admin, &ada, Source::Local).await.unwrap();
-        let token = access.caller(Some(secret.reveal()), cookie);
-        assert_eq!(token.name(), Some(format!("token {}", made.id)));
-        // What is made with it goes as well when its owner goes.
-        let (_, second) = access.make_token("y", Scope::Read, &token, Source::Local).await.unwrap();
-        assert_eq!((made.owner.as_deref(), second.owner.as_deref()), (Some("ada"), Some("ada")));
-    }
-
-    #[tokio::test]
-    async fn a_user_who_is_not_there_is_refused_as_slowly_as_one_who_is() {
-        let data = tempfile::tempdir().unwrap();
-        let hash = hash_password("correct horse").unwrap();
-        let add = |accounts: &mut Accounts| {
-            (0..USERS).try_for_each(|number| {
-                accounts.add_user(&format!("user {number}"), Role::Viewer, hash.clone())
-            })
-        };
-        AccountsFile::of(data.path()).change(add).unwrap();
-        let access = Access::start(data.path(), false).unwrap();
-        let mut times = [Vec::new(), Vec::new()];
-        for number in 0..TRIES {
-            let is_known = number % 2 == 0;
-            let of = if is_known { "user" } else { "nobody" };
-            let user = format!("{of} {}", number / 2 % USERS);
-            let source = Source::from(Some(Ipv4Addr::from(0x0a00_0000 + number).into()));
-            let began = Instant::now();
-            let refused = access.log_in(&user, "wrong password".to_owned().into(), source).await;
-            assert!(matches!(refused, Err(Refused::Wrong)), "{user}: {refused:?}");
-            times[usize::from(is_known)].push(began.elapsed());
-        }
-        let [unknown, known] = times.map(|mut times| {
-            times.sort_unstable();
-            times[times.len() / 2].as_secs_f64() * 1000.0
-        });
-        println!("median of known {known:.2} ms, of unknown {unknown:.2} ms");
-        assert!((0.8..=1.25).contains(&(known / unknown)), "{known} and {unknown} ms");
-    }
-}
+mod tests;
