@@ -74,9 +74,12 @@ fn verify(password: &str, hash: Option<&Secret>) -> Result<bool, Error> {
     let known = hash.or(nobody).ok_or(Error::Failed)?;
     let parsed = PasswordHash::new(known.reveal()).map_err(|_| Error::Failed)?;
     let params = Params::try_from(&parsed).map_err(|_| Error::Failed)?;
+    // Whoever forges a file of accounts takes no more memory and time with it than a hash of ours does.
     let is_ours = parsed.algorithm == Algorithm::Argon2id.ident()
         && parsed.version == Some(Version::V0x13.into())
-        && params.m_cost() <= MEMORY_KIB;
+        && params.m_cost() <= MEMORY_KIB
+        && params.t_cost() <= PASSES
+        && params.p_cost() <= LANES;
     let (Some(salt), Some(right), true) = (parsed.salt, parsed.hash, is_ours) else {
         return Err(Error::Failed);
     };
@@ -186,9 +189,14 @@ mod tests {
     #[test]
     fn a_hash_that_is_not_as_we_make_them_fits_nothing() {
         let kept = hash("correct horse").unwrap();
-        for (ours, other) in
-            [("argon2id", "argon2i"), ("v=19", "v=16"), ("m=19456", "m=19457"), ("$v=19", "")]
-        {
+        for (ours, other) in [
+            ("argon2id", "argon2i"),
+            ("v=19", "v=16"),
+            ("$v=19", ""),
+            ("m=19456", "m=19457"),
+            ("t=2", "t=3"),
+            ("p=1", "p=2"),
+        ] {
             let other = kept.reveal().replace(ours, other).into();
             assert_eq!(verify("correct horse", Some(&other)), Err(Error::Failed), "{ours}");
         }
