@@ -45,7 +45,9 @@ fn shown(unit: Unit, value: Value<'_>) -> String {
         (_, Value::Text(text)) => printable(text),
         (Unit::Bytes, Value::Integer(bytes)) => binary(bytes as f64, "B"),
         (Unit::BytesPerSecond, Value::Float(rate)) => binary(rate, "B/s"),
+        (Unit::Flag, Value::Integer(flag)) => if flag == 0 { "no" } else { "yes" }.to_owned(),
         (Unit::Count, Value::Integer(count)) => count.to_string(),
+        (Unit::Count, Value::Float(number)) => format!("{number:.2}"),
         (_, Value::Integer(count)) => format!("{count} {}", unit.symbol()),
         (_, Value::Float(number)) => format!("{number:.2} {}", unit.symbol()),
     }
@@ -78,5 +80,19 @@ mod tests {
         assert_eq!(binary(1023.0, "B"), "1023 B");
         assert_eq!(binary(1536.0, "B/s"), "1.50 KiB/s");
         assert_eq!(binary(u64::MAX as f64, "B"), "16.00 EiB");
+    }
+
+    #[test]
+    fn what_has_no_unit_is_shown_without_one() {
+        for (unit, value, text) in [
+            (Unit::Flag, Value::Integer(0), "no"),
+            (Unit::Flag, Value::Integer(1), "yes"),
+            (Unit::Count, Value::Integer(3), "3"),
+            (Unit::Count, Value::Float(16.6), "16.60"),
+            (Unit::Celsius, Value::Float(40.0), "40.00 °C"),
+            (Unit::Seconds, Value::Integer(2), "2 s"),
+        ] {
+            assert_eq!(shown(unit, value), text);
+        }
     }
 }
