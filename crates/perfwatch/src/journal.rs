@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use perfwatch_metrics::{Section, State, Status};
 use tracing::{info, warn};
 
+use crate::groups::{grouped, is_part};
 use crate::terminal::printable;
 
 /// Something that is missing from now on, or is there again.
@@ -16,11 +17,6 @@ pub(crate) struct Change {
     pub(crate) state: State,
     /// Why it is missing.
     pub(crate) reason: String,
-}
-
-/// Whether it is a part of the section.
-fn is_part(part: &str, section: &str) -> bool {
-    part.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// What was missing at the last tick.
@@ -55,6 +51,9 @@ impl Journal {
                 missing.insert(name, why.state);
             }
         }
+        for group in grouped(&changes, |change| (&change.part, (change.state, &change.reason))) {
+            log(&group);
+        }
         for (name, state) in self.missing.iter().filter(|(name, _)| !missing.contains_key(*name)) {
             info!(section = printable(name), "collected again");
             if *state != State::Unavailable {
@@ -70,17 +69,20 @@ impl Journal {
     }
 
     fn begins(&self, name: &str, state: State, reason: &str) -> Option<Change> {
-        if self.missing.get(name) == Some(&state) {
-            return None;
+        let is_new = self.missing.get(name) != Some(&state);
+        is_new.then(|| Change { part: name.to_owned(), state, reason: reason.to_owned() })
+    }
+}
+
+/// Logs in a line what is missing for one reason.
+fn log(missing: &[&Change]) {
+    let Some(Change { state, reason, .. }) = missing.first() else { return };
+    let names: Vec<_> = missing.iter().map(|change| printable(&change.part)).collect();
+    let (section, reason) = (names.join(", "), printable(reason));
+    match state {
+        State::Unavailable | State::Denied => {
+            info!(section, state = state.word(), reason, "not collected");
         }
-        let change = Change { part: name.to_owned(), state, reason: reason.to_owned() };
-        let (section, reason) = (printable(name), printable(reason));
-        match state {
-            State::Unavailable | State::Denied => {
-                info!(section, state = state.word(), reason, "not collected");
-            }
-            _ => warn!(section, state = state.word(), reason, "not collected"),
-        }
-        Some(change)
+        _ => warn!(section, state = state.word(), reason, "not collected"),
     }
 }

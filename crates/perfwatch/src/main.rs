@@ -10,6 +10,7 @@ mod config;
 mod exposure;
 mod files;
 mod footprint;
+mod groups;
 mod growth;
 mod history;
 mod http;

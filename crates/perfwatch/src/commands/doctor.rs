@@ -3,17 +3,23 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch_collect::Host;
 use perfwatch_metrics::State;
+use perfwatch_store::Reader;
 
+use crate::access::AccountsFile;
 use crate::capabilities::{Finding, capabilities};
+use crate::commands::user::{ADD_USER, NOBODY, accounts};
 use crate::config::{Configuration, Listen, Overrides, Settings};
+use crate::groups::{grouped, is_part};
 use crate::http;
 use crate::sample::sample;
+use crate::table::binary;
 use crate::terminal::printable;
 
 /// Time between the two samples that are looked at.
@@ -37,15 +43,25 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     let snapshot = sample(&host, &settings.collect, WINDOW)?;
     findings.extend(capabilities(&snapshot.status, &host));
     findings.extend(settings.listen.iter().map(address));
+    if let Ok(data) = settings.data_dir() {
+        findings.push(login(&data, settings.words.no_auth));
+        findings.push(history(&data));
+    }
 
     let mut out = io::stdout().lock();
     let name = |name: &Option<String>| printable(name.as_deref().unwrap_or("unknown"));
     let (hostname, kernel) = (name(&snapshot.host.hostname), name(&snapshot.host.kernel));
     writeln!(out, "perfwatch {} on {hostname}, Linux {kernel}\n", env!("CARGO_PKG_VERSION"))?;
-    for group in grouped(&findings) {
-        let Some(Finding { state, reason, fix, .. }) = group.first() else { continue };
+    for group in grouped(&findings, |one| (&one.name, (one.state, &one.reason, &one.fix))) {
+        let Some(first @ Finding { reason, fix, .. }) = group.first() else { continue };
         let names: Vec<_> = group.iter().map(|finding| printable(&finding.name)).collect();
-        writeln!(out, "{:<11}  {}  {}", state.word(), names.join(", "), printable(reason))?;
+        writeln!(
+            out,
+            "{:<11}  {}  {}",
+            word(first, &findings),
+            names.join(", "),
+            printable(reason)
+        )?;
         if let Some(fix) = fix {
             writeln!(out, "{:<11}  → {}", "", printable(fix))?;
         }
@@ -58,25 +74,12 @@ pub(crate) fn run(overrides: &Overrides) -> anyhow::Result<ExitCode> {
     Ok(if findings.iter().any(is_wrong) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Puts together the parts of a section that are missing for one reason.
-fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
-    fn section(of: &Finding) -> Option<&str> {
-        of.name.split_once('.').map(|(section, _)| section)
+/// The state in a word: `partly` of a section that is there without some of its parts.
+fn word(finding: &Finding, all: &[Finding]) -> &'static str {
+    match finding.state {
+        State::Ok if all.iter().any(|other| is_part(&other.name, &finding.name)) => "partly",
+        state => state.word(),
     }
-    fn key(of: &Finding) -> (Option<&str>, State, &str, Option<&str>) {
-        (section(of), of.state, &of.reason, of.fix.as_deref())
-    }
-    let mut groups: Vec<Vec<&Finding>> = Vec::new();
-    for finding in findings {
-        let same = groups
-            .iter_mut()
-            .find(|group| section(finding).is_some() && key(group[0]) == key(finding));
-        match same {
-            Some(group) => group.push(finding),
-            None => groups.push(vec![finding]),
-        }
-    }
-    groups
 }
 
 /// Whether `serve` would find an address free, and if not, who has it.
@@ -128,36 +131,34 @@ fn answers_as_perfwatch(mut stream: impl Read + Write) -> io::Result<bool> {
     Ok(healthy || answer.ends_with(http::HTTPS_NEEDED))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether anybody can log in.
+fn login(data: &Path, no_auth: bool) -> Finding {
+    let finding = |state, reason: String| Finding::new("login", state, reason);
+    if no_auth {
+        return finding(State::Ok, "everybody may do everything (--no-auth)".to_owned());
+    }
+    match accounts(&AccountsFile::of(data)) {
+        Ok(accounts) if accounts.users.is_empty() => {
+            finding(State::Unavailable, NOBODY.to_owned()).fix(ADD_USER)
+        }
+        Ok(accounts) => finding(State::Ok, format!("users: {}", accounts.users.len())),
+        Err(error) => {
+            let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+            let is_denied =
+                causes.map(io::Error::kind).any(|kind| kind == io::ErrorKind::PermissionDenied);
+            let state = if is_denied { State::Denied } else { State::Failed };
+            finding(state, format!("{error:#}"))
+        }
+    }
+}
 
-    #[test]
-    fn parts_that_are_missing_for_one_reason_are_one_line() {
-        let of = |name, state, reason| Finding::new(name, state, reason);
-        let findings = [
-            of("cpu", State::Failed, "no file"),
-            of("scheduler", State::Failed, "no file"),
-            of("perf_events.branches", State::Unavailable, "no PMU"),
-            of("perf_events.cycles", State::Denied, "no PMU"),
-            of("perf_events.instructions", State::Unavailable, "no PMU"),
-            of("perf_events.loads", State::Unavailable, "no PMU").fix("buy one"),
-            of("power.package", State::Unavailable, "no PMU"),
-        ];
-        let groups: Vec<Vec<_>> = grouped(&findings)
-            .iter()
-            .map(|group| group.iter().map(|finding| finding.name.as_str()).collect())
-            .collect();
-        assert_eq!(
-            groups,
-            [
-                vec!["cpu"],
-                vec!["scheduler"],
-                vec!["perf_events.branches", "perf_events.instructions"],
-                vec!["perf_events.cycles"],
-                vec!["perf_events.loads"],
-                vec!["power.package"],
-            ]
-        );
+/// Where history is, and how much. There is none before the first `serve`.
+fn history(dir: &Path) -> Finding {
+    match Reader::open(dir).and_then(|reader| reader.info()) {
+        Ok(info) => {
+            let size = binary(info.bytes as f64, "B");
+            Finding::new("history", State::Ok, format!("{}, {size}", dir.display()))
+        }
+        Err(error) => Finding::new("history", State::Unavailable, error.to_string()),
     }
 }

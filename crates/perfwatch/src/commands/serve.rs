@@ -30,6 +30,9 @@ use crate::recorder::Recorder;
 use crate::terminal::printable;
 use crate::ticker::{Pace, Ticker};
 
+/// How long the first sample is waited for before it is said where to log in.
+const FIRST_SAMPLE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long clients may take to read why their stream ends.
 const STREAMS_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -77,15 +80,10 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let (sampling, latest) = start_sampling(settings, &host, &store, &audience, notify.clone())?;
     let access = Access::start(&settings.data_dir()?, settings.words.no_auth);
     let access = access.context("starting a thread for the accounts")?;
-    let interval_ms = settings.interval.as_millis() as u64;
-    let mut urls = Vec::new();
-    for listener in &listeners {
-        let url = listener.url(tls.is_some()).context("asking for the address listened on")?;
-        info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
-        urls.push(url);
-    }
-    access.offer_setup(&urls);
+    let urls = listeners.iter().map(|listener| listener.url(tls.is_some()));
+    let urls = urls.collect::<Result<_, _>>().context("asking for the address listened on")?;
     notify.ready(settings.interval);
+    tokio::spawn(announce(Arc::clone(&access), urls, settings.interval, latest.clone()));
     tokio::spawn(reload(hangup, tls.clone()));
 
     let hostname = host.info().hostname;
@@ -131,6 +129,19 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
         warn!("the disk did not take the last rows in time");
     }
     told.map(|_| ())
+}
+
+/// Says where it serves and how the first user is made. That comes after what the first sample lacks, for what is said last
+/// is seen first.
+async fn announce(access: Arc<Access>, urls: Vec<String>, interval: Duration, mut latest: Latest) {
+    // It is said as well when there is no sample in time.
+    let _ = timeout(FIRST_SAMPLE_PATIENCE, latest.wait_for(Option::is_some)).await;
+    let interval_ms = interval.as_millis() as u64;
+    for url in &urls {
+        info!(version = env!("CARGO_PKG_VERSION"), interval_ms, "serving at {url}");
+    }
+    // It writes a file, which may take its time, and nobody waits for it.
+    tokio::task::spawn_blocking(move || access.offer_setup(&urls));
 }
 
 /// Puts every change of the settings in force.

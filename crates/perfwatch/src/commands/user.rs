@@ -15,6 +15,10 @@ use crate::cli::{PasswordArgs, UserCommand};
 use crate::config::Settings;
 use crate::terminal::printable;
 
+/// What is said where there is no user, and what makes one.
+pub(super) const NOBODY: &str = "nobody can log in yet";
+pub(super) const ADD_USER: &str = "perfwatch user add NAME";
+
 /// Longest line that is read for a password: longer ones are refused anyway.
 const MAX_LINE_BYTES: u64 = 4096;
 
@@ -63,13 +67,21 @@ pub(crate) fn run(settings: &Settings, command: &UserCommand) -> anyhow::Result<
     }
 }
 
-fn list(file: &AccountsFile) -> anyhow::Result<()> {
-    let accounts = match file.load()? {
-        Found::Nothing => Accounts::default(),
-        Found::Accounts(accounts) => accounts,
+/// The accounts that there are: none where there is no file.
+pub(super) fn accounts(file: &AccountsFile) -> anyhow::Result<Accounts> {
+    match file.load()? {
+        Found::Nothing => Ok(Accounts::default()),
+        Found::Accounts(accounts) => Ok(accounts),
         Found::Newer => bail!("{}: written by a newer PerfWatch", file.path().display()),
         Found::Damaged(place) => bail!("{}: damaged ({place})", file.path().display()),
-    };
+    }
+}
+
+fn list(file: &AccountsFile) -> anyhow::Result<()> {
+    let accounts = accounts(file)?;
+    if accounts.users.is_empty() {
+        writeln!(io::stderr(), "{NOBODY}: {ADD_USER}")?;
+    }
     let mut out = io::stdout().lock();
     for user in &accounts.users {
         let role = match user.role {

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::access::{PASSWORD, user};
 use crate::process::{Running, Server, fixture, perfwatch, skipped, stdout};
 
 /// The ids of a snapshot's fields, by the list of all: what is not in it on the way to an id is the name of an object, such as an
@@ -89,16 +90,18 @@ fn a_table_holds_a_line_for_each_series() {
     assert!(!table.contains('\x1b'));
 }
 
+/// What makes PerfWatch see a recorded host.
+fn roots(host: &str) -> [String; 3] {
+    let dir = fixture(host).join("t0");
+    [("procfs", dir.join("proc")), ("sysfs", dir.join("sys")), ("rootfs", dir)]
+        .map(|(root, path)| format!("--path.{root}={}", path.display()))
+}
+
 /// Counters of another host's PMUs are never this host's.
 #[test]
 fn a_recorded_host_shows_its_own_meters() {
-    let paths = |host: &str| {
-        let dir = fixture(host).join("t0");
-        [("procfs", dir.join("proc")), ("sysfs", dir.join("sys")), ("rootfs", dir)]
-            .map(|(root, path)| format!("--path.{root}={}", path.display()))
-    };
     let table = |host: &str| {
-        let table = stdout(perfwatch().args(["snapshot", "--over", "100ms"]).args(paths(host)));
+        let table = stdout(perfwatch().args(["snapshot", "--over", "100ms"]).args(roots(host)));
         table
             .split('\n')
             .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
@@ -193,14 +196,88 @@ fn the_doctor_says_what_is_missing_and_what_to_do() {
     let broken = fixture("vm").join("elapsed_ms");
     let output = perfwatch().arg("doctor").arg("--config").arg(broken).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("failed       settings") && text.contains("ok           cpu"), "{text}");
+    assert!(text.contains("failed       settings") && text.contains("  cpu  in "), "{text}");
     let server = Server::start(&[]);
     let text = stdout(perfwatch().args(["doctor", "--listen", &server.address]));
     assert!(text.contains("is served by a running PerfWatch"), "{text}");
     let well = stdout(perfwatch().args(["doctor", "--listen", "127.0.0.1:0"]));
-    for line in ["ok           cpu", "ok           disk", "perf_events  "] {
+    for line in ["  cpu  in ", "  disk  in ", "perf_events  "] {
         assert!(well.contains(line), "{well}");
     }
+}
+
+#[test]
+fn the_doctor_tells_a_part_from_a_whole() {
+    let doctor = ["doctor", "--listen", "127.0.0.1:0"];
+    let text = stdout(perfwatch().args(doctor).args(roots("vm")));
+    for lines in [
+        "partly       cpu  in ",
+        "ok           memory  in ",
+        "unavailable  cpu.frequency_limit_mhz, cpu.governor  this host has no cpufreq\n",
+    ] {
+        assert!(text.contains(lines), "{lines}\n{text}");
+    }
+}
+
+#[test]
+fn the_doctor_looks_at_logins_and_history_and_makes_neither() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let doctor = |code, all: &[&str]| {
+        let mut command = perfwatch();
+        command.args(["doctor", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        let output = command.args(roots("vm")).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        for lines in all {
+            assert!(text.contains(lines), "{lines}\n{text}");
+        }
+    };
+    let nobody = "login  nobody can log in yet\n             → perfwatch user add NAME\n";
+    doctor(0, &[nobody, &format!("unavailable  history  opening {}: ", data.display())]);
+    assert!(!data.exists());
+
+    user(&data, &["add", "ada"], PASSWORD);
+    // The accounts beside it are less than is shown.
+    fs::write(data.join("raw-00000001.seg"), vec![0; 4 << 20]).unwrap();
+    let history = format!("ok           history  {}, 4.00 MiB\n", data.display());
+    doctor(0, &["ok           login  users: 1\n", &history]);
+    fs::write(data.join("accounts.json"), "{").unwrap();
+    doctor(1, &["failed       login  "]);
+}
+
+#[test]
+fn a_start_ends_with_where_it_serves_and_how_to_log_in() {
+    let roots = roots("vm");
+    let server =
+        Server::guarded(tempfile::tempdir().unwrap(), &roots.each_ref().map(String::as_str));
+    let last = server.logged("nobody can log in yet");
+    assert!(last.contains("setup-link"), "{last}");
+    let said = server.said();
+    let until = said.find(&last).unwrap();
+    let place = |text: &str| said.find(text).unwrap_or_else(|| panic!("{text}\n{said}"));
+    let serving = place("serving at http");
+    assert!(serving < until, "{said}");
+    let grouped = "not collected section=\"cpu.frequency_limit_mhz, cpu.governor\"";
+    for missing in [grouped, "not collected section=\"power\""] {
+        assert!(place(missing) < serving, "{said}");
+    }
+}
+
+#[test]
+fn a_list_without_users_says_so_beside_what_programs_read() {
+    let data = tempfile::tempdir().unwrap();
+    let list = || {
+        let output =
+            perfwatch().args(["user", "list", "--data"]).arg(data.path()).output().unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "nobody can log in yet: perfwatch user add NAME\n");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(list(), "");
+    user(data.path(), &["token", "backup", "--scope", "read"], "");
+    assert!(list().starts_with("read    backup, token "));
 }
 
 #[test]
