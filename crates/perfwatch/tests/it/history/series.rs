@@ -142,7 +142,7 @@ fn csv_is_warned_of_beside_it() {
     let both = format!("{}&select=no.such", question("memory.used"));
     assert_eq!(
         csv_warnings(&server, &both),
-        ["memory.used: no such metric", "no.such: no such metric"]
+        ["memory.used: no such metric; did you mean memory.used_bytes?", "no.such: no such metric"]
     );
     // What would end a header or is no letter of one.
     assert_eq!(
