@@ -45,9 +45,6 @@ pub(crate) fn table(out: &mut impl Write, history: &History, events: &Events) ->
         }
         writeln!(out)?;
     }
-    if history.series.is_empty() {
-        writeln!(out, "no such series in this range")?;
-    }
     for warning in &history.warnings {
         writeln!(out, "warning: {}", printable(warning))?;
     }
