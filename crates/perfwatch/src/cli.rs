@@ -42,9 +42,9 @@ Examples:
   perfwatch explain --at 03:12           what stood out then, and what proves it
   perfwatch doctor                       what works here, what does not, and what to do
 
-Settings are taken from the command line, then the environment, then the configuration file
-(/etc/perfwatch/perfwatch.toml unless --config says otherwise), then what was saved in the dashboard, then the
-defaults:
+Settings are taken from the command line, then the environment, then the
+configuration file (/etc/perfwatch/perfwatch.toml unless --config says
+otherwise), then what was saved in the dashboard, then the defaults:
 ";
 
 /// What stands below the help: examples, and every setting.
@@ -72,10 +72,13 @@ pub(crate) enum Command {
     ///
     /// Reads the files themselves, beside a running server too. Points in time: now-6h, now/d, 03:12, yesterday,
     /// 2026-11-23T03:12, milliseconds since the epoch.
+    ///
+    /// Exits with 0, with 1 on an error or when there is no such metric.
     Query(QueryArgs),
     /// Compare a range with another, such as yesterday's
     ///
-    /// Exits with 3 when a change is one that --fail-if names.
+    /// Exits with 0, with 1 on an error or when --fail-if has nothing to compare, with 3 when a change is one that
+    /// --fail-if names.
     Compare(CompareArgs),
     /// Say what stands out at a moment, since when, and what proves it
     ///
@@ -297,5 +300,22 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_help_says_of_settings_fits_a_narrow_terminal() {
+        let mut sentences = EXAMPLES.lines().filter(|line| !line.starts_with(' '));
+        assert_eq!(sentences.find(|line| line.len() > 80), None);
+    }
+
+    #[test]
+    fn the_help_has_the_exit_codes_of_questions() {
+        let mut program = Cli::command();
+        for (name, codes) in [("query", &["0", "1"][..]), ("compare", &["0", "1", "3"])] {
+            let help = program.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            let said = help.split_once("Exits with ").unwrap().1.split_once("\n\n").unwrap().0;
+            let words: Vec<&str> = said.split([' ', ',', '\n']).collect();
+            assert!(codes.iter().all(|code| words.contains(code)), "{name}: {said}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use perfwatch_metrics::SeriesKey;
-use perfwatch_store::{Answer, Query, Reader, Resolution, Result, Summary};
+use perfwatch_store::{Answer, Query, Reader, Resolution, Result, Summary, TIERS};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -118,6 +118,41 @@ pub(crate) fn series(
         series,
         warnings,
     })
+}
+
+/// Why an answer has no series, in words: nothing was kept then, or only other series.
+pub(crate) fn why_empty(reader: &Reader, range: &Range, resolution: Resolution) -> Result<String> {
+    let (from, to) = bounds(range);
+    let mut is_kept = false;
+    reader.query(&Query { from, to, resolution }, |_, _| {
+        is_kept = true;
+        false
+    })?;
+    if is_kept {
+        return Ok("no such series in this range".to_owned());
+    }
+    let whole = match extent(reader)? {
+        Some((begin, end)) => {
+            format!("the history begins {} and ends {}", local(begin / MS), local(end / MS))
+        }
+        None => "there is no history yet".to_owned(),
+    };
+    Ok(format!("nothing was kept from {} to {}: {whole}", local(from / MS), local(to / MS)))
+}
+
+/// First and last time there is something of. A rollup's first bucket begins before the rows that it was made of: while
+/// those are kept, they tell.
+fn extent(reader: &Reader) -> Result<Option<(i64, i64)>> {
+    let mut whole: Option<(i64, i64)> = None;
+    for (name, first, last) in reader.extent()? {
+        let width = TIERS.iter().find(|tier| tier.name == name).map_or(0, |tier| tier.width);
+        whole = Some(match whole {
+            Some((begin, end)) if first.saturating_add(width) > begin => (begin, end.max(last)),
+            Some((_, end)) => (first, end.max(last)),
+            None => (first, last),
+        });
+    }
+    Ok(whole)
 }
 
 /// When a step begins. How far it is from the first may be more than fits, when that was long before the epoch; the

@@ -51,8 +51,46 @@ impl Selector {
             let of_a_list = def.index_label.is_some() && self.pattern.starts_with(def.id);
             glob(&self.pattern, def.id) || of_an_object || of_a_list
         });
-        (!known).then(|| format!("{}: no such metric", self.pattern))
+        (!known).then(|| {
+            let meant = self.nearest().map(|nearest| format!("; did you mean {nearest}?"));
+            format!("{}: no such metric{}", self.pattern, meant.unwrap_or_default())
+        })
     }
+
+    /// What a pattern that means no metric was perhaps to be: all of a group, the shortest id that begins with it, or the
+    /// id that is most like it, if at most a quarter of its letters differ.
+    fn nearest(&self) -> Option<String> {
+        let pattern = self.pattern.as_str();
+        let ids = || catalog().map(|def| def.id);
+        if ids().any(|id| id.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('.'))) {
+            return Some(format!("{pattern}.*"));
+        }
+        let begun = ids().filter(|id| pattern.contains('.') && id.starts_with(pattern));
+        let most = pattern.len() / 4;
+        let similar = ids()
+            .filter(|id| id.len().abs_diff(pattern.len()) <= most)
+            .map(|id| (edits(pattern, id), id))
+            .filter(|(edits, _)| *edits <= most);
+        let nearest = begun.min_by_key(|id| id.len()).or(similar.min().map(|(_, id)| id));
+        nearest.map(str::to_owned)
+    }
+}
+
+/// How many bytes are to be put in, left out or exchanged to make one text of the other.
+fn edits(text: &str, other: &str) -> usize {
+    // Of what was read of the text, for each beginning of the other.
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (read, byte) in (1..).zip(text.bytes()) {
+        let mut next = vec![read];
+        let mut left = read;
+        for (pair, wanted) in row.windows(2).zip(other.bytes()) {
+            let exchanged = pair[0] + usize::from(byte != wanted);
+            left = exchanged.min(pair[1] + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// The series' path in the snapshot's JSON.
@@ -197,6 +235,42 @@ mod tests {
         }
         for text in ["cpu.usage", "disk.devices.sda.iops", "no.such"] {
             assert!(unknown(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_metric_was_perhaps_to_be_is_told() {
+        for (text, meant) in [
+            ("cpu.usage", Some("cpu.usage_percent")),
+            ("cpu.usgae_percent", Some("cpu.usage_percent")),
+            ("cpu_usage_percent", Some("cpu.usage_percent")),
+            ("memory.used", Some("memory.used_bytes")),
+            ("disk.devices.sda.iops", Some("disk.devices.read_iops")),
+            ("disk.devices", Some("disk.devices.*")),
+            ("cpu", Some("cpu.*")),
+            ("cp", None),
+            ("no.such", None),
+            ("*.such", None),
+            ("{core=\"0\"}", None),
+        ] {
+            let said = text.parse::<Selector>().unwrap().no_such_metric().unwrap();
+            let found = said.split_once("; did you mean ").map(|(_, meant)| meant);
+            assert_eq!(found, meant.map(|meant| format!("{meant}?")).as_deref(), "{said}");
+        }
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        for (text, other, count) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "abd", 1),
+            ("abc", "bc", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(edits(text, other), count, "{text} {other}");
         }
     }
 

@@ -10,6 +10,7 @@ use perfwatch_store::{Reader, Resolution};
 use crate::cli::{CompareArgs, CompareFormat, QueryArgs, QueryFormat};
 use crate::config::Settings;
 use crate::history::{self, CompareRequest};
+use crate::selector::Selector;
 use crate::terminal::printable;
 use crate::when::{Range, Shift};
 
@@ -18,19 +19,28 @@ const BROKEN: u8 = 3;
 
 /// Prints series.
 pub(crate) fn query(settings: &Settings, args: &QueryArgs) -> anyhow::Result<()> {
+    any_metric(&args.select)?;
     let reader = reader(settings)?;
     let range = Range::parse(args.range.from.as_deref(), args.range.to.as_deref(), &Zoned::now())?;
     let resolution = Resolution::Points(args.points);
     let found = history::series(&reader, &args.select, &range, resolution)?;
+    let is_empty = found.series.is_empty();
+    let why_empty =
+        is_empty.then(|| history::why_empty(&reader, &range, resolution)).transpose()?;
     if matches!(args.format, QueryFormat::Csv | QueryFormat::Sparkline) {
         let mut errors = io::stderr().lock();
-        for warning in &found.warnings {
-            writeln!(errors, "perfwatch: {}", printable(warning))?;
+        for line in found.warnings.iter().chain(&why_empty) {
+            writeln!(errors, "perfwatch: {}", printable(line))?;
         }
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
-        QueryFormat::Table => history::table(&mut out, &found, &history::events(&reader, &range)?)?,
+        QueryFormat::Table => {
+            if let Some(why) = why_empty {
+                writeln!(out, "{why}")?;
+            }
+            history::table(&mut out, &found, &history::events(&reader, &range)?)?;
+        }
         QueryFormat::Csv => history::csv(&mut out, &found)?,
         QueryFormat::Json => {
             serde_json::to_writer(&mut out, &found).map_err(io::Error::from)?;
@@ -50,6 +60,7 @@ pub(crate) fn compare(settings: &Settings, args: &CompareArgs) -> anyhow::Result
     let mut selectors = args.select.clone();
     selectors.extend(args.fail_if.iter().map(|threshold| threshold.selector().clone()));
     anyhow::ensure!(!selectors.is_empty(), "say what to compare, such as cpu.usage_percent");
+    any_metric(&selectors)?;
     let request = CompareRequest {
         selectors: &selectors,
         range,
@@ -93,6 +104,13 @@ pub(crate) fn compare(settings: &Settings, args: &CompareArgs) -> anyhow::Result
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(code),
     }
+}
+
+/// Fails when none of the selectors could mean a metric.
+fn any_metric(selectors: &[Selector]) -> anyhow::Result<()> {
+    let unknown: Vec<_> = selectors.iter().filter_map(Selector::no_such_metric).collect();
+    anyhow::ensure!(unknown.len() < selectors.len(), "{}", printable(&unknown.join("; ")));
+    Ok(())
 }
 
 /// Reads the files of the settings' directory.

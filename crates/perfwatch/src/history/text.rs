@@ -26,22 +26,24 @@ pub(crate) fn table(out: &mut impl Write, history: &History, events: &Events) ->
         write!(out, "  {:19}", "")?;
         names.iter().try_for_each(|name| write!(out, "  {name:>16}"))?;
         writeln!(out)?;
-        let mut missing: Option<(i64, i64)> = None;
+        // Since when there is nothing.
+        let mut missing: Option<i64> = None;
         for (point, t) in history.t.iter().enumerate() {
             let Some(cells) = cells(series, point) else {
-                missing = Some((missing.map_or(*t, |(first, _)| first), *t));
+                missing.get_or_insert(*t);
                 continue;
             };
-            write_missing(out, missing.take())?;
+            if let Some(first) = missing.take() {
+                writeln!(out, "  {}  … no data until {}", local(first), local(*t))?;
+            }
             write!(out, "  {}", local(*t))?;
             cells.iter().take(names.len()).try_for_each(|cell| write!(out, "  {cell:>16}"))?;
             writeln!(out)?;
         }
-        write_missing(out, missing)?;
+        if let Some(first) = missing {
+            writeln!(out, "  {}  … no data", local(first))?;
+        }
         writeln!(out)?;
-    }
-    if history.series.is_empty() {
-        writeln!(out, "no such series in this range")?;
     }
     for warning in &history.warnings {
         writeln!(out, "warning: {}", printable(warning))?;
@@ -56,16 +58,6 @@ pub(crate) fn table(out: &mut impl Write, history: &History, events: &Events) ->
         )?;
     }
     Ok(())
-}
-
-fn write_missing(out: &mut impl Write, missing: Option<(i64, i64)>) -> io::Result<()> {
-    match missing {
-        Some((first, last)) if first < last => {
-            writeln!(out, "  {}  … no data until {}", local(first), local(last))
-        }
-        Some((first, _)) => writeln!(out, "  {}  … no data", local(first)),
-        None => Ok(()),
-    }
 }
 
 /// The cells of one step. None without a value.
@@ -210,4 +202,48 @@ pub(crate) fn comparison_csv(out: &mut impl Write, comparison: &Comparison) -> i
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of one series with steps of two minutes.
+    fn table_of(values: &[Option<f64>]) -> String {
+        let t: Vec<i64> = (0..values.len() as i64).map(|point| point * 120_000).collect();
+        let count = values.iter().map(|value| u64::from(value.is_some())).collect();
+        let (avg, min, max) = (values.to_vec(), values.to_vec(), values.to_vec());
+        let points = Points::Values { avg, min, max, increase: None, count };
+        let (id, labels) = ("cpu.usage_percent", Default::default());
+        let series = vec![Series { id, labels, unit: "%", points, name: id.to_owned() }];
+        let (step_ms, resolution_ms) = (120_000, Some(5_000));
+        let history = History { t, step_ms, resolution_ms, series, warnings: Vec::new() };
+        let events = Events { events: Vec::new(), warnings: Vec::new() };
+        let mut out = Vec::new();
+        table(&mut out, &history, &events).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The steps of a table: the time of each line, and what stands there.
+    fn check(values: &[Option<f64>], expected: &[(i64, &str)]) {
+        let table = table_of(values);
+        let lines: Vec<&str> = table.lines().skip(2).filter(|line| !line.is_empty()).collect();
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|(minute, what)| format!("  {}  {what}", local(minute * 60_000)))
+            .collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_gap_lasts_until_the_next_line() {
+        let value = "           1.000";
+        let until = |minute: i64| format!("… no data until {}", local(minute * 60_000));
+        let one = Some(1.0);
+        check(&[one, None, None, one], &[(0, value), (2, &until(6)), (6, value)]);
+        check(&[one, None, one], &[(0, value), (2, &until(4)), (4, value)]);
+        check(&[None, one], &[(0, &until(2)), (2, value)]);
+        check(&[one, None, None], &[(0, value), (2, "… no data")]);
+        check(&[None, None], &[(0, "… no data")]);
+    }
 }

@@ -3,6 +3,7 @@
 mod comparison;
 mod equality;
 mod files;
+mod nothing;
 mod refusals;
 mod runs;
 mod series;

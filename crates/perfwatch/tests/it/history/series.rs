@@ -142,7 +142,7 @@ fn csv_is_warned_of_beside_it() {
     let both = format!("{}&select=no.such", question("memory.used"));
     assert_eq!(
         csv_warnings(&server, &both),
-        ["memory.used: no such metric", "no.such: no such metric"]
+        ["memory.used: no such metric; did you mean memory.used_bytes?", "no.such: no such metric"]
     );
     // What would end a header or is no letter of one.
     assert_eq!(
@@ -207,6 +207,6 @@ fn the_command_line_says_beside_the_server_what_the_server_says() {
     let line = print("sparkline", "memory.total_bytes");
     assert!(line.starts_with("memory.total_bytes") && line.contains('▁'), "{line}");
     assert_eq!(line.lines().count(), 1);
-    let none = print("table", "no.such");
+    let none = print("table", "disk.devices.sdz.read_iops");
     assert!(none.starts_with("no such series in this range"), "{none}");
 }
