@@ -9,6 +9,7 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+    cargo check --manifest-path fuzz/Cargo.toml --locked --target-dir target/fuzz
 
 # All tests
 test:

@@ -15,6 +15,7 @@ mod memory_disk;
 // Modules of the program, which is no library.
 #[path = "../../crates/perfwatch/src"]
 mod program {
+    pub(crate) mod groups;
     pub(crate) mod history;
     pub(crate) mod journal;
     pub(crate) mod recorder;

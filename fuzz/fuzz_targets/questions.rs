@@ -18,6 +18,7 @@ use perfwatch_metrics::{SeriesKey, catalog};
 // Modules of the program, which is no library.
 #[path = "../../crates/perfwatch/src"]
 mod program {
+    pub(crate) mod groups;
     pub(crate) mod history;
     pub(crate) mod journal;
     pub(crate) mod recorder;
