@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Running, Server, fixture, noise, perfwatch, quiet, skipped};
+use crate::process::{Running, Server, fixture, noise, perfwatch, quiet, skipped, twice_as_busy};
 
 /// A FUSE mount that nobody serves: every question to it waits until the device is closed.
 struct HungMount {
@@ -293,12 +293,7 @@ fn a_process_that_was_stopped_makes_up_for_no_tick() {
 #[test]
 fn beside_twice_as_many_busy_processes_as_cpus_ticks_stay_in_order() {
     let _alone = noise();
-    let busy: Vec<_> = (0..2 * std::thread::available_parallelism().unwrap().get())
-        .map(|_| {
-            let mut shell = Command::new("sh");
-            Running(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
-        })
-        .collect();
+    let busy = twice_as_busy();
     let (_process, mut lines) = watch(&[]);
     let mut last = next(&mut lines);
     for _ in 0..6 {

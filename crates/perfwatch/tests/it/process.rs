@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -108,6 +109,14 @@ impl Running {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
+}
+
+/// Twice as many processes as CPUs, each of which takes all it gets. They end when dropped.
+pub(crate) fn twice_as_busy() -> Vec<Running> {
+    let cpus = available_parallelism().unwrap().get();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "while :; do :; done"]);
+    (0..2 * cpus).map(|_| Running(shell.spawn().unwrap())).collect()
 }
 
 /// `perfwatch serve` on a port of its own.

@@ -1,13 +1,9 @@
 //! Faults that come together, on the real binary.
 
-use std::num::NonZero;
-use std::process::Command;
-use std::thread::available_parallelism;
-
 use crate::answers::{COMMIT_EVERY_SECOND, Recording, assert_on_disk, config, within};
 use crate::faults::DeadDisks;
 use crate::live::open_slow;
-use crate::process::{Running, Server, skipped};
+use crate::process::{Server, skipped, twice_as_busy};
 use crate::storage_faults::{RESUMES_WITHIN, SmallDisk, newest_on_disk};
 
 /// Clients at a time that never read. They are let go after a while, and others come.
@@ -33,13 +29,7 @@ fn a_full_disk_a_hung_mount_stalled_clients_and_a_busy_host_cost_no_tick_for_a_m
     let recording = Recording::start(&server);
     recording.wait_for(4);
 
-    let cpus = available_parallelism().map_or(1, NonZero::get);
-    let busy: Vec<_> = (0..2 * cpus)
-        .map(|_| {
-            let mut shell = Command::new("sh");
-            Running(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
-        })
-        .collect();
+    let busy = twice_as_busy();
     let mut taken = Vec::new();
     for _ in 0..ROUNDS {
         let stalled: Vec<_> = (0..STALLED).map(|_| open_slow(&server)).collect();
