@@ -5,11 +5,11 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::access::{
-    Accounts, AccountsError, AccountsFile, Action, Entry, Found, Role, Scope, Secret, Token,
-    hash_password,
+    Accounts, AccountsError, AccountsFile, Action, Entry, Found, Secret, Token, hash_password,
 };
 use crate::cli::{PasswordArgs, UserCommand};
 use crate::config::Settings;
@@ -84,21 +84,19 @@ fn list(file: &AccountsFile) -> anyhow::Result<()> {
     }
     let mut out = io::stdout().lock();
     for user in &accounts.users {
-        let role = match user.role {
-            Role::Admin => "admin",
-            Role::Viewer => "viewer",
-        };
+        let role = word(&user.role);
         writeln!(out, "{role:<6}  {}", printable(&user.name))?;
     }
     for token in &accounts.tokens {
-        let scope = match token.scope {
-            Scope::Read => "read",
-            Scope::Scrape => "scrape",
-            Scope::Admin => "admin",
-        };
+        let scope = word(&token.scope);
         writeln!(out, "{scope:<6}  {}, token {}", printable(&token.name), printable(&token.id))?;
     }
     Ok(())
+}
+
+/// As it is typed at the command line.
+fn word(choice: &impl ValueEnum) -> String {
+    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
